@@ -25,6 +25,7 @@ from ledger.events.envelope import (
     ReadLogAnchored,
     ReadLogClosed,
     ReadLogOpened,
+    ReadLogRemoved,
 )
 from ledger.integrity import (
     finding,
@@ -103,6 +104,7 @@ def fsck(
     yield from key_files.check(home)
     try:
         opened = database.of(home)
+        begun = opened.instances(READS)  # before the log is read: one may be removed meanwhile
     except DatabaseError as error:
         yield FsckFinding("", str(error), REMEMBERED.as_posix(), looked=False)
         return
@@ -110,7 +112,9 @@ def fsck(
     yield from receipts.check(home, [at for at, _ in _rotations(acts)], acts.size)
     yield from _policies(home, acts)
     removed = yield from _removed(acts, since)
-    for instance in _instances(home, acts):
+    instances = _instances(home, acts)
+    yield from _absent(opened, acts, {*begun, *instances, *removed}, since)
+    for instance in instances:
         if instance not in removed:
             yield from _read_log(opened, instance, progress, acts, since)
 
@@ -277,6 +281,30 @@ def _removed(acts: PublicEntries, since: Since) -> Generator[FsckFinding, None, 
         except ValueError as error:
             yield FsckFinding(f"entry {index}", f"an act about a read log: {error}")
     return {_instance(origin) for origin, _ in rules.removed()}
+
+
+def _absent(
+    opened: Database, acts: PublicEntries, present: set[str], since: Since
+) -> Iterator[FsckFinding]:
+    """The read logs that must be there, and of which no file and no schema is left."""
+    rules = ReadLogRules(whole=CONSENT not in since)
+    for event in (acts.events[index] for index in sorted(acts.events)):
+        with suppress(ValueError):  # reported with the acts
+            rules.require(msgspec.to_builtins(event))
+    # With `since`, earlier acts are not here; the logs that were looked at before are in it.
+    removed = {_instance(e.origin) for e in acts.events.values() if isinstance(e, ReadLogRemoved)}
+    expected = {_instance(origin): log.size for origin, log in rules.expected()}
+    before = {name: at.size for name, at in since.items() if name not in {CONSENT, STATE}}
+    try:
+        here = present | removed | {*opened.instances(READS)}
+    except DatabaseError as error:
+        yield FsckFinding("read logs", str(error), REMEMBERED.as_posix(), looked=False)
+        return
+    for name, size in sorted((before | expected).items()):
+        if name not in here:
+            what = f"the consent log opened it, {size} entries are known, and it is missing"
+            remedy = "restore it from a backup; without one its reads are lost, and audits say so"
+            yield FsckFinding(name, what, READS.named(name).file, remedy)
 
 
 def _instances(home: Path, acts: PublicEntries) -> list[str]:

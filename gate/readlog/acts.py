@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from gate.storage import instance_lock
+from gate.storage import instance_lock, read_log
 from gate.storage.instance_lock import WriterState
 from ledger.events.envelope import PublicEvent
 from ledger.reader import RecordedEvent
@@ -80,6 +80,29 @@ class ReadLogActs:
             is_here = (home / "keys" / f"{instance}.vkey").exists()
             if is_here and instance_lock.writer_state(folder) is not WriterState.RUNNING:
                 yield instance, log
+
+    def missing(self, home: Path) -> dict[str, ReadLogFacts]:
+        """The logs that must be in `home` and have no database there, by instance.
+
+        A database is made before its log is announced, so a log that has just begun is here.
+        Raises DatabaseError.
+        """
+        wanted = self._expected()
+        absent = wanted.keys() - {*read_log.instances(home)}
+        # A log may have been removed, as declared, between the two looks.
+        return {name: log for name, log in sorted(self._expected().items()) if name in absent}
+
+    def _expected(self) -> dict[str, ReadLogFacts]:
+        with self._looking:
+            return {instance_of(origin): log for origin, log in self.rules().expected()}
+
+
+def missing_text(log: ReadLogFacts) -> str:
+    """How a report says that a log's database is gone."""
+    return (
+        f"it is missing: it was opened at {log.opened:%Y-%m-%dT%H:%MZ}, {log.size} of its entries"
+        " are anchored, and later ones may have been lost with it; restore it from a backup"
+    )
 
 
 def instance_of(origin: str) -> str:

@@ -79,12 +79,13 @@ class Anchors:
         return ended_log.publish(self.home, origin, log.key or "", log.size, at)
 
     def _ended(self) -> list[tuple[str, ReadLogFacts]]:
-        """The open logs whose writer has ended."""
-        folder = self.home / "reads"
+        """The open logs whose writer has ended, or whose files are gone with its lock."""
+        folder, gone = self.home / "reads", self._acts.missing(self.home)
         return [
             (origin, log)
             for origin, log in self._acts.open().items()
-            if instance_lock.writer_state(folder / instance_of(origin)) is WriterState.ENDED
+            if instance_of(origin) in gone
+            or instance_lock.writer_state(folder / instance_of(origin)) is WriterState.ENDED
         ]
 
     def _heads(self) -> Iterator[Checkpoint]:

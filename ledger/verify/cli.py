@@ -8,7 +8,9 @@ With --log, the verdict prints between which times that others attest the entry 
 --at-least CHECKPOINT, it is refused if it rests on an older checkpoint than that.
 
 Exit status 0: the file proves what is printed. 1: it does not; the reason is printed.
-2: a file could not be read, or the arguments are wrong.
+2: a file could not be read, or the arguments are wrong. 3: the file proves what is printed, but
+the policy has a quorum of witnesses, and the folder of --log lacks the checkpoints that they
+cosigned: after which time the entry was made could not be read.
 """
 
 import argparse
@@ -53,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.evidence and not chosen.policy:
         parser.error("evidence is verified under policies: use --policy instead of --key")
     try:
-        text = _proven(chosen) if chosen.evidence else _received(chosen)
+        text, bounds = _proven(chosen) if chosen.evidence else _received(chosen)
     except OSError as error:
         sys.stderr.write(f"COULD NOT READ: {error.filename}: {error.strerror}\n")
         return 2
@@ -64,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"NOT VERIFIED: {printable(str(error))}\n")
         return 1
     sys.stdout.write(text)
-    return 0
+    return 3 if bounds.unread else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _received(chosen: argparse.Namespace) -> str:
+def _received(chosen: argparse.Namespace) -> tuple[str, Bounds]:
     proven = receipt.parse(_read(chosen.receipt))
     trust = None
     if not chosen.policy:
@@ -100,7 +102,8 @@ def _received(chosen: argparse.Namespace) -> str:
         trust = policy.parse(read(chosen.policy[0], policy.MAX_SIZE))
         head = receipt.verify_under(proven, trust)
     from_log.require_newest(chosen, head, trust)
-    return _verdict(proven, head, _bounds(chosen, proven, head, trust), trust)
+    bounds = _bounds(chosen, proven, head, trust)
+    return _verdict(proven, head, bounds, trust), bounds
 
 
 def _bounds(
@@ -114,12 +117,13 @@ def _bounds(
     if (times := from_log.chosen_times(chosen)) is not None:
         found = times.bounds(trust, proven.index, head)
         upper = [each for each in (seen, found.before) if each is not None]
-        bounds = Bounds(found.after, min(upper, key=lambda each: each.by, default=None))
+        first = min(upper, key=lambda each: each.by, default=None)
+        bounds = Bounds(found.after, first, found.unread)
     bounds.require(from_log.moment(proven.extra["event"]["at"]))
     return bounds
 
 
-def _proven(chosen: argparse.Namespace) -> str:
+def _proven(chosen: argparse.Namespace) -> tuple[str, Bounds]:
     parsed = evidence.parse(read(chosen.evidence, evidence.MAX_SIZE).decode("utf-8"))
     trusted = [policy.parse(read(path, policy.MAX_SIZE)) for path in chosen.policy]
     proven = evidence.verify(parsed, trusted)
@@ -129,7 +133,7 @@ def _proven(chosen: argparse.Namespace) -> str:
     bounds = UNBOUND
     if mine is not None and mine.is_witnessed:
         bounds = _bounds(chosen, entry, proven.head, mine)
-    return _evidence(proven, bounds, mine)
+    return _evidence(proven, bounds, mine), bounds
 
 
 def keys(text: str) -> list[LogKey]:

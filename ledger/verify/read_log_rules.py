@@ -32,6 +32,7 @@ class ReadLogFacts:
     """What was recorded of one read log. `key` is None if its opening was not seen."""
 
     key: str | None = None
+    opened: datetime = _BEGINNING
     last: datetime = _BEGINNING  # of its opening and its anchors
     size: int = 0
     root: str | None = None
@@ -98,13 +99,22 @@ class ReadLogRules:
             if log.removed and log.closed is not None:
                 yield origin, log.closed
 
+    def expected(self) -> Iterator[tuple[str, ReadLogFacts]]:
+        """The logs whose entries must be there: not removed, nor closed without any entry.
+
+        A log that was opened and has no anchor is one of them: its process may have answered.
+        """
+        for origin, log in self.logs.items():
+            if not log.removed and not (log.closed and not log.size):
+                yield origin, log
+
     def _open(self, origin: str, key: str, at: datetime) -> None:
         log = self.logs.setdefault(origin, ReadLogFacts())
         if log.key is not None and log.key != key:
             raise ValueError(f"{origin} is opened again with another key")
         if log.closed or log.root is not None:
             raise ValueError(f"{origin} is opened again, after entries of it were anchored")
-        log.key, log.last = key, at
+        log.key, log.opened, log.last = key, at, at
 
     def _anchor(self, origin: str, size: int, root: str, at: datetime) -> None:
         log = self.logs.setdefault(origin, ReadLogFacts())

@@ -30,13 +30,15 @@ def check(
     """
     from gate.contracts import company as company_folders
     from portal.commands import company_source
+    from portal.configuration import languages
 
     if not folder.is_dir():
         raise MistakeError(f"no folder {folder}: check the path")
     if found := [*faults(folder)]:
         fail("\n".join(found), 1)
-    compared = company_source.contents(company_folders.load(folder))
-    for note in (*compared.notes, *_untranslated(folder)):
+    read = company_folders.load(folder)
+    compared = company_source.contents(read)
+    for note in (*compared.notes, *_untranslated(folder), *languages.to_read(read)):
         typer.echo(f"note: {note}")
     if compared.faults:
         fail("\n".join(compared.faults), 1)

@@ -44,7 +44,7 @@ from gate.readlog.retention import MissingReads
 from gate.readlog.rotation import RotationLimits
 from gate.readlog.writer import Journal, JournalTagger
 from gate.reads.point import Gate, GateOptions, LedgerView
-from gate.reads.sources import data_keys
+from gate.reads.sources import data_keys, description
 from gate.reads.sources.duckdb import DuckDBSource
 from gate.reads.sources.interface import RowSource, SourceUnavailableError
 from gate.reads.sources.postgres import PostgresSource
@@ -356,6 +356,8 @@ def source_file(home: Path, setting: str = "") -> Path:
     path = Path(setting or home / "customers.duckdb")
     if path.is_file():
         return path
+    if remedy := description.remedy(path):
+        raise SourceUnavailableError(f"no file with customers' rows at {path}: {remedy}")
     check = "the setting source" if setting else "--data-dir, or name --company, or set source"
     raise SourceUnavailableError(
         f"no file with customers' rows at {path}: check {check} (a DuckDB, SQLite, CSV or Parquet "

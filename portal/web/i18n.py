@@ -25,6 +25,7 @@ from gate.contracts import odcs
 from gate.contracts.company import Company
 from gate.contracts.odcs import Text
 from portal.configuration import languages
+from steward.language import catalogue
 from steward.language.catalogue import Catalogue
 
 ISOLATE, END = "\u2068", "\u2069"  # FIRST STRONG ISOLATE, POP DIRECTIONAL ISOLATE: Unicode UAX 9
@@ -43,8 +44,8 @@ class Words(Catalogue):
 
     @property
     def direction(self) -> str:
-        """As HTML's `dir` has it: ltr or rtl."""
-        return str(self.locale.text_direction)
+        """As HTML's `dir` has it: ltr or rtl, by the script of the language, not its formats."""
+        return str(catalogue.of_language(self.tag).text_direction)
 
     @property
     def backward(self) -> str:

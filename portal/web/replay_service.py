@@ -6,13 +6,14 @@ the number of entries is limited.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
 from threading import Lock
 
+from gate.readlog.acts import ReadLogActs, missing_text
 from gate.replay.replay import replay
 from gate.replay.report import ReplayDifference, ReplayReport
 from gate.state import consent_bits
@@ -74,7 +75,18 @@ class Replays:
                 found = replay(opened, self._home, each, rests_on, period=minutes)
                 found.faults = [f"{each}: {fault}" for fault in found.faults]
                 report += found
+            report.faults += self._missing(last)
         return Replayed(first, last, report)
+
+    def _missing(self, last: date) -> list[str]:
+        """The read logs that were opened by that day, and have no database."""
+        with closing(Follower(self._home)) as ledger:
+            missing = ReadLogActs(ledger).missing(self._home)
+        return [
+            f"{name}: {missing_text(log)}"
+            for name, log in missing.items()
+            if log.opened.date() <= last
+        ]
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

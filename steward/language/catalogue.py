@@ -8,10 +8,11 @@ file of its own, `locales/<language>/LC_MESSAGES/messages.po` in its folder, wit
 notices, consent records and pages together. Two messages describe the language itself:
 
     language.name      what its speakers call it: Deutsch
-    language.formats   the CLDR locale of dates and numbers: de_DE
+    language.formats   the CLDR locale of dates and numbers, of this language: de_DE
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from gettext import c2py
@@ -25,6 +26,7 @@ from babel.numbers import format_decimal
 
 from gate.contracts.company import Company
 from gate.contracts.odcs import LANGUAGE, ContractError, Text
+from steward.language import opposites
 
 FOLDER = Path(__file__).parent / "locales"
 FILE = Path("LC_MESSAGES") / "messages.po"
@@ -121,7 +123,10 @@ def missing(folders: Sequence[Path], company: Company) -> Iterator[str]:
             continue
         try:
             have, _ = read(path)
-            Locale.parse(have.get("language.formats", (ENGLISH,))[0])
+            _require_formats(tag, have)
+        except LanguageError as error:
+            yield str(error)
+            continue
         except (ValueError, UnknownLocaleError) as error:
             yield f"{path}: {error}"
             continue
@@ -129,8 +134,53 @@ def missing(folders: Sequence[Path], company: Company) -> Iterator[str]:
         yield from (f"{path}: no message {key!r}: add it" for key in wanted if key not in have)
         shared = ((key, wanted[key], have[key]) for key in wanted if key in have)
         for key, forms, theirs in shared:
-            if wrong := _wrong_facts(theirs, forms):
+            if wrong := _wrong_facts(theirs, forms) or opposites.illegible(theirs, forms):
                 yield f"{path}: message {key!r} {wrong}"
+        product = {each.tag: each.messages for each in _load((*folders,), ours, None).values()}
+        yield from (f"{path}: {wrong}" for wrong in opposites.confused(have, product))
+        yield from (f"{path}: {wrong}" for wrong in _misnamed(company, tag, have, product))
+
+
+def added(folders: Sequence[Path], company: Company) -> Iterator[tuple[str, Messages]]:
+    """The languages that the company adds to those of the product, with their messages."""
+    for tag in company.languages:
+        if tag not in shipped(folders[0]):
+            yield tag, read(place(company.locales, tag))[0]
+
+
+def of_language(tag: str) -> Locale:
+    """The CLDR locale of a language itself. Raises UnknownLocaleError or ValueError."""
+    return Locale.parse(tag, sep="-")
+
+
+def _require_formats(tag: str, messages: Messages) -> None:
+    """Raise ValueError if dates and numbers would be written as in another language."""
+    name = messages.get("language.formats", (tag.replace("-", "_"),))[0]
+    formats, language = Locale.parse(name), of_language(tag)
+    same = (formats.language, formats.text_direction) == (
+        language.language,
+        language.text_direction,
+    )
+    if not same:
+        raise ValueError(f"language.formats is {name}, want formats of {tag}, such as {language}")
+
+
+def _misnamed(
+    company: Company, tag: str, messages: Messages, ours: Mapping[str, Messages]
+) -> Iterator[str]:
+    """Whether the language has the name of another one, between which a reader cannot choose."""
+    names = {other: _name(theirs) for other, theirs in ours.items()}
+    for other in company.languages:
+        with suppress(LanguageError):  # that language has a fault of its own
+            if other not in {tag, *ours}:
+                names[other] = _name(read(place(company.locales, other))[0])
+    for other, name in names.items():
+        if name and name == _name(messages):
+            yield f"language.name is {name!r}, which is the name of {other}: write its own"
+
+
+def _name(messages: Messages) -> str:
+    return messages.get("language.name", ("",))[0].strip().casefold()
 
 
 def strange(folders: Sequence[Path], company: Company) -> Iterator[str]:
@@ -146,8 +196,9 @@ def strange(folders: Sequence[Path], company: Company) -> Iterator[str]:
             yield f"{path}: add {tag!r} to languages in company.toml, or remove this folder"
         else:
             wanted = wanted or _together(place(each, ENGLISH) for each in folders)
-            for key in read(path / FILE)[0].keys() - wanted.keys():
-                yield f"{path / FILE}: message {key!r} is none of the product's: remove it"
+            with suppress(LanguageError):  # a file that cannot be read is named by `missing`
+                for key in read(path / FILE)[0].keys() - wanted.keys():
+                    yield f"{path / FILE}: message {key!r} is none of the product's: remove it"
 
 
 def _wrong_facts(forms: Sequence[str], wanted: Sequence[str]) -> str:
@@ -172,6 +223,10 @@ def read(path: Path) -> tuple[Messages, Callable[[int], int]]:
         plural = c2py(catalog.plural_expr)
     except (OSError, ValueError, PoFileError, UnknownLocaleError) as error:
         raise LanguageError(f"{path}: cannot be read as a gettext file: {error}") from error
+    folder = path.parents[1].name
+    if catalog.locale_identifier not in {None, folder}:
+        stated = catalog.locale_identifier
+        raise LanguageError(f"{path}: its header says Language: {stated}, want {folder}")
     messages = {}
     for each in catalog:
         if each.id:

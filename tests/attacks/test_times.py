@@ -1,5 +1,6 @@
 """A company with all its keys, three witnesses, a quorum of two: its times are bounded."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -93,6 +94,23 @@ def test_i77_an_entry_lies_between_what_witnesses_saw(
     assert printed.startswith("VERIFIED\n")
     assert ", witnesses w0, w1, w2 saw 1 entries" in printed
     assert ", witnesses w0, w1, w2 saw 2 entries" in printed
+
+
+def test_i78_a_lower_bound_that_could_not_be_read_is_said(
+    watched: Watched, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = watched.opened()
+    say(ledger)
+    ledger.export(watched.log)
+    path = watched.receipt(ledger, say(ledger), "second")
+    ledger.export(watched.log)
+    ledger.close()
+    shutil.rmtree(watched.log / "witnessed")
+    assert watched.verdict(path) == 3
+    printed = capsys.readouterr().out
+    assert printed.startswith("VERIFIED\n")
+    assert "  after     COULD NOT READ: the log has no files of cosigned checkpoints in" in printed
+    assert ", witnesses w0, w1, w2 saw 2 entries" in printed, "the receipt itself shows who saw it"
 
 
 def test_i77_an_instruction_that_is_dated_back_is_refused(

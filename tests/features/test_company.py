@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from shutil import copy, copytree
+from shutil import copy, copytree, ignore_patterns
 
 import pytest
 
@@ -115,3 +115,15 @@ def test_c1_a_folder_that_has_gone_is_named(site: Site, tmp_path: Path) -> None:
     done = sovereign("serve", "--data-dir", tmp_path, "--company", tmp_path / "gone")
     assert done.returncode == 2
     assert f"the company's folder {tmp_path / 'gone'} does not exist" in done.stderr
+
+
+def test_rows_that_are_generated_are_missing_with_the_command_that_makes_them(
+    tmp_path: Path,
+) -> None:
+    made = copytree(BANK.parent / "telco", tmp_path / "telco", ignore=ignore_patterns("*.duckdb*"))
+    cure = f"run python {made / 'generate.py'}, which writes it"
+    checked = sovereign("check", made)
+    assert (checked.returncode, cure in checked.stderr) == (1, True), checked.stderr
+    (tmp_path / "data").mkdir()
+    served = sovereign("serve", "--trial", "--company", made, "--data-dir", tmp_path / "data")
+    assert (served.returncode, cure in served.stderr) == (2, True), served.stderr

@@ -1,14 +1,20 @@
-"""What a killed process read is public after the next start, and its read log is closed (G141)."""
+"""What a killed process read is public after the next start, and its read log is closed (G141).
+
+A read log whose files were deleted meanwhile is named by everybody who looks (G185).
+"""
 
 import json
 import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +22,7 @@ import httpx
 
 from tests.features.catalogue import feature
 from tests.features.loopback import free_port
-from tests.features.served import Running, Site, done, pause, sovereign, wait_for
+from tests.features.served import INSTALLED, Running, Site, done, pause, sovereign, wait_for
 
 SERVICE, SCENE, FIELD, ME = "analytics", "segmentation", "age", "c00004"
 NEVER, SOON = 86_400, 0.5  # seconds between runs of a job
@@ -127,3 +133,71 @@ def test_g141_what_was_read_just_before_a_kill_is_published_by_the_next_start(
     assert not any(f"{each}: it has no end" in ran.stderr for each in left)
     assert "it has no end" in ran.stderr, "of the start that has just been stopped"
     assert done("fsck", "--data-dir", home) == "clean\n"
+
+
+def deleted(home: Path, instance: str, *, with_key: bool) -> None:
+    """What a company does that regrets its reads."""
+    shutil.rmtree(home / "reads" / instance)
+    shutil.rmtree(home / "log" / instance, ignore_errors=True)
+    for folder in ("keys", "public") if with_key else ():
+        (home / folder / f"{instance}.vkey").unlink(missing_ok=True)
+
+
+def written_to(site: Site) -> str:
+    """Read; returns the folder of the read log that has the entry."""
+    answer = site.read(SERVICE, SCENE, ME, FIELD)
+    return str(answer["read_log"]).rsplit("/", 1)[-1]
+
+
+def read_and_killed(site: Site) -> str:
+    """Serve, read personal data at once, and kill the server; returns the name of the read log."""
+    with site.serving():
+        site.customer(ME).switch(SCENE, "allow")
+        instance = written_to(site)
+        assert site.process is not None
+        site.process.send_signal(signal.SIGKILL)
+        site.process.wait()
+    return instance
+
+
+def audited(home: Path, until: datetime) -> subprocess.CompletedProcess[str]:
+    """The audit of the period that ends then."""
+    form = "%Y-%m-%dT%H:%M:%SZ"
+    words = ["--from", f"{until - timedelta(days=1):{form}}", "--to", f"{until:{form}}"]
+    for each in ("consent", "state"):
+        words += ["--policy", str(home / f"{each}.policy")]
+    command = [sys.executable, "-m", "ledger.verify.period", str(home), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=INSTALLED.root)
+
+
+@feature("M38")
+def test_g185_a_read_log_deleted_before_its_first_anchor_is_named(
+    unserved: Path, tmp_path: Path
+) -> None:
+    home = shutil.copytree(unserved, tmp_path / "data")
+    begun = datetime.now(UTC)
+    site = Site(home, tmp_path / "log", settings=settings(NEVER))
+    gone = []
+    for with_key in (True, False):
+        gone.append(read_and_killed(site))
+        deleted(home, gone[-1], with_key=with_key)
+    site.settings = settings(SOON)
+    with site.serving():
+        failed, desk = "2 read logs have no end", site.steward()
+        wait_for(lambda: failed in desk.page("/desk/jobs").html, "failure of the job")
+        present = written_to(site)
+        wait_for((home / "log" / present / "checkpoint").exists, "publication")
+        replayed = sovereign("replay", "--data-dir", home)
+        checked = sovereign("fsck", "--data-dir", home)
+        period = audited(home, datetime.now(UTC) + timedelta(minutes=1))
+    assert (replayed.returncode, checked.returncode) == (1, 1)
+    for instance in gone:
+        assert f"{instance}: it is missing: it was opened at" in replayed.stderr
+        assert f"reads/{instance}/log.sqlite" in checked.stdout
+        origin = f"demo.sovereign.example/{instance} was opened and not closed"
+        assert f"COULD NOT READ  log/{instance}: not-shown: {origin}" in period.stdout
+    assert len(checked.stdout.splitlines()) == 2, "the log that is being written is no finding"
+    assert f"{present}: " not in replayed.stderr
+    assert f"log/{present}" not in period.stdout.replace("not-anchored", "")
+    assert period.returncode == 3, period.stdout
+    assert "not-shown" not in audited(home, begun - timedelta(minutes=1)).stdout

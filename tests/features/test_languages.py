@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.features import added_language
-from tests.features.added_language import BEGIN, TAG
+from tests.features.added_language import BEGIN, END, TAG
 from tests.features.catalogue import feature
 from tests.features.served import Person, Site, done, sovereign
 from tests.features.test_agents import REFUND
@@ -96,6 +96,61 @@ def test_what_a_language_lacks_is_listed_and_refuses_the_start(
     started = sovereign("serve", "--trial", "--company", broken, "--data-dir", home)
     assert started.returncode == 2
     assert "no message 'nav.centre': add it" in started.stderr
+
+
+MESSAGE = re.compile(r'msgid "([^"]+)"\nmsgstr "([^"]*)"')
+HIDING = {  # message -> another text in the added language, and what `check` says
+    "only invisible characters": ("switch.withdraw", "\u200b\u2060", "has no visible character"),
+    "a blank letter": ("switch.withdraw", "\u3164", "has no visible character"),
+    "text that is turned": ("switch.allow", "\u202edewollA", "has U+202E"),
+    "a tag": ("switch.allow", "<b>oui</b>", "has '</b>', want text without HTML"),
+    "two equal buttons": ("switch.withdraw", f"{BEGIN} Allowed\u200b {END}", "they are opposites"),
+    "the opposite in English": (
+        "switch.allow",
+        "not  allowed!",
+        "which in en is 'switch.withdraw'",
+    ),
+    "the opposite in German": (
+        "standing.allowed",
+        "Nicht erlaubt",
+        "which in de is 'standing.refused'",
+    ),
+    "formats of another language": ("language.formats", "en_GB", "want formats of ar, such as ar"),
+    "the name of another language": ("language.name", "deutsch ", "which is the name of de"),
+}
+
+
+@feature("M32")
+@pytest.mark.parametrize("why", HIDING)
+def test_a_language_that_hides_a_choice_is_refused(why: str, folder: Path, tmp_path: Path) -> None:
+    key, text, wanted = HIDING[why]
+    broken = shutil.copytree(folder, tmp_path / "bank")
+    place = broken / "locales" / TAG / "LC_MESSAGES" / "messages.po"
+
+    def edited(found: re.Match[str]) -> str:
+        return f'msgid "{key}"\nmsgstr "{text}"' if found[1] == key else found[0]
+
+    place.write_text(MESSAGE.sub(edited, place.read_text("utf-8")), "utf-8")
+    checked = sovereign("check", broken)
+    assert checked.returncode == 1
+    assert wanted in checked.stderr, checked.stderr
+
+
+def test_a_catalogue_is_of_the_language_of_its_folder(folder: Path, tmp_path: Path) -> None:
+    broken = shutil.copytree(folder, tmp_path / "bank")
+    place = broken / "locales" / TAG / "LC_MESSAGES" / "messages.po"
+    place.write_text(place.read_text("utf-8").replace("Language: ar", "Language: he"), "utf-8")
+    checked = sovereign("check", broken)
+    assert checked.returncode == 1
+    assert "its header says Language: he, want ar" in checked.stderr
+
+
+@feature("M32")
+def test_check_shows_the_pairs_that_only_a_reader_can_tell_apart(folder: Path) -> None:
+    said = done("check", folder)
+    assert "note: ar: whether two texts are exchanged cannot be found here" in said
+    pair = f"switch.allow “{BEGIN} Allowed {END}” – switch.withdraw “{BEGIN} Not allowed {END}”"
+    assert pair in said
 
 
 BROKEN = {

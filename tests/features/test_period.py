@@ -339,3 +339,29 @@ def test_q4_what_cannot_be_used_is_told_apart_from_findings(
     one = [*options[: place - 1], *options[place + 1 :]]
     assert main(one) == 2
     assert "no given policy is of the state log" in capsys.readouterr().err
+
+
+MISTAKEN = {
+    "a day without a time": ("--from", "2026-11-30", "--from is '2026-11-30', want a time in UTC"),
+    "roots that are none": ("--timestamp-roots", "{home}/consent.policy", "want a PEM file with"),
+    "a folder that is missing": ("--json", "/nonexist/x.json", "/nonexist: no such folder"),
+    "a report over a file of the log": (
+        "--html",
+        "{home}/log/consent/checkpoint",
+        "which is in the audited directory",
+    ),
+    "a report in the directory": ("--json", "{home}/x.json", "which is in the audited directory"),
+}
+
+
+@pytest.mark.parametrize("why", MISTAKEN)
+def test_q8_a_mistaken_argument_is_named_with_what_is_wanted(
+    why: str, period: Period, capsys: pytest.CaptureFixture[str]
+) -> None:
+    option, value, wanted = MISTAKEN[why]
+    before = (consent(period.home) / "checkpoint").read_bytes()
+    named = value.format(home=period.home)
+    assert main([*period.options(period.home), option, named]) == 2
+    assert wanted in capsys.readouterr().err
+    assert (consent(period.home) / "checkpoint").read_bytes() == before
+    assert not (period.home / "x.json").exists()

@@ -24,6 +24,7 @@ from steward.cases.case import Status
 from steward.cases.changes import ChangeKind
 from steward.contracts.health import Aspect
 from steward.dpv import party
+from steward.language import opposites
 from steward.language.catalogue import MissingMessageError
 from steward.notify.notice import NoticeType
 from steward.notify.outbox import NoticeState
@@ -270,3 +271,22 @@ def test_the_language_is_negotiated(chosen: str | None, accepted: str, expected:
 
 def _facts(words: Words, key: str) -> set[str]:
     return {fact for form in words.messages[key] for fact in re.findall(r"\{(\w+)\}", form)}
+
+
+@pytest.mark.parametrize("tag", i18n.load())
+def test_no_language_of_the_product_hides_a_choice(tag: str) -> None:
+    known = {each.tag: each.messages for each in i18n.load().values()}
+    own, english = known.pop(tag), i18n.load()["en"].messages
+    assert [*opposites.confused(own, known)] == []
+    assert {
+        key: wrong for key in own if (wrong := opposites.illegible(own[key], english[key]))
+    } == {}
+    assert {each for pair in opposites.PAIRS for each in pair} <= own.keys()
+
+
+def test_the_direction_is_of_the_language_not_of_its_formats() -> None:
+    """`check` refuses such formats; a page follows the script all the same."""
+    english = i18n.load()["en"]
+    assert i18n.Words("ar", english.messages, english.plural).direction == "rtl"
+    assert i18n.Words("uz-Arab", english.messages, english.plural).direction == "rtl"
+    assert i18n.Words("uz", english.messages, english.plural).direction == "ltr"

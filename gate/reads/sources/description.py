@@ -98,7 +98,9 @@ def _duckdb(path: Path, table: str) -> list[DescribedColumn]:
     import duckdb
 
     if not path.is_file():
-        raise SourceUnavailableError(f"no file {path}: check the path of the source")
+        raise SourceUnavailableError(
+            f"no file {path}: {remedy(Path(path)) or 'check the path of the source'}"
+        )
     read = TABLE_FILES.get(path.suffix)
     try:
         with duckdb.connect() if read else duckdb.connect(path, read_only=True) as connection:
@@ -213,3 +215,9 @@ def _postgres(address: str, table: str) -> list[DescribedColumn]:
 
 def _logical(kind: str) -> str:
     return next((name for begin, name in TYPES.items() if kind.startswith(begin)), "string")
+
+
+def remedy(absent: Path) -> str:
+    """How to get a source's file that is missing; empty if its folder does not say how."""
+    program = absent.parent / "generate.py"
+    return f"run python {program}, which writes it" if program.is_file() else ""

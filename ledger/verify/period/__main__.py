@@ -13,7 +13,10 @@ was audited. 3: nothing is wrong in what was read, and something could not be re
 import argparse
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
+
+from cryptography import x509
 
 from ledger.tlog import atomic_file, policy, signed_note
 from ledger.tlog.policy import LogPolicyError
@@ -28,11 +31,17 @@ from ledger.verify.times.attested import FORMAT
 from ledger.verify.times.from_log import moment
 from ledger.verify.times.timestamp_token import TokenError
 
+_NO_ROOTS = (
+    "--timestamp-roots is {}, want a PEM file with the root certificates of timestamp authorities,"
+    " which begins with -----BEGIN CERTIFICATE-----"
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Audit, write what was asked for, print the findings. Returns the exit status."""
     chosen = _parser().parse_args(arguments)
     try:
+        _require_places(chosen)
         request = _request(chosen)
         signer = signed_note.signer(read(chosen.sign).decode().strip()) if chosen.sign else None
         made = report.audit(request)
@@ -72,15 +81,54 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _request(chosen: argparse.Namespace) -> PeriodRequest:
-    since, until = moment(chosen.since), moment(chosen.until)
+    since, until = _time("--from", chosen.since), _time("--to", chosen.until)
     if since >= until:
         raise ValueError(f"the period ends at {chosen.until}, want a time after {chosen.since}")
     if not (chosen.home / "log").is_dir():
         raise FileNotFoundError(2, "no folder with the logs", str(chosen.home / "log"))
     trusted = tuple(policy.parse(read(path, policy.MAX_SIZE)) for path in chosen.policy)
     pem = chosen.timestamp_roots
-    roots = tuple(timestamp_token.roots_of(read(pem))) if pem else ()
+    roots = _roots(pem) if pem else ()
     return PeriodRequest(chosen.home, trusted, since, until, chosen.transitions, roots)
+
+
+def _time(option: str, text: str) -> datetime:
+    """Raises ValueError unless the text is a time in UTC."""
+    try:
+        return moment(text)
+    except ValueError as error:
+        what = f"{option} is {text!r}, want a time in UTC such as 2026-11-01T00:00:00Z"
+        raise ValueError(what) from error
+
+
+def _roots(path: Path) -> tuple[x509.Certificate, ...]:
+    """Raises OSError, ReceiptError, and TokenError for a file without certificates."""
+    try:
+        found = tuple(timestamp_token.roots_of(read(path)))
+    except TokenError as error:
+        raise TokenError(_NO_ROOTS.format(path)) from error
+    if not found:
+        raise TokenError(_NO_ROOTS.format(path))
+    return found
+
+
+def _require_places(chosen: argparse.Namespace) -> None:
+    """Raise before the audit if a report cannot be written, or would change what is audited.
+
+    Raises ValueError or FileNotFoundError.
+    """
+    audited = chosen.home.resolve()
+    for option, path in (("--json", chosen.json), ("--html", chosen.html)):
+        if path is None:
+            continue
+        if not path.parent.is_dir():
+            raise FileNotFoundError(2, f"no such folder, want one for {option}", str(path.parent))
+        if path.is_dir():
+            raise ValueError(f"{option} is the folder {path}, want a file")
+        if path.resolve().is_relative_to(audited):
+            raise ValueError(
+                f"{option} is {path}, which is in the audited directory: name a file elsewhere"
+            )
 
 
 def _text(made: PeriodReport) -> str:

@@ -32,7 +32,7 @@ class ConsentWalk:
     instructions: int = 0
     roots: dict[int, Hash] = field(default_factory=dict)
     logs: dict[str, AnnouncedLog] = field(default_factory=dict)
-    opened_at: dict[str, int] = field(default_factory=dict)  # origin of a read log -> entry
+    opened_at: dict[str, datetime] = field(default_factory=dict)  # by origin of a read log
     head: Checkpoint | None = None
     rules: ReadLogRules = field(default_factory=ReadLogRules)
     _frontier: Frontier = field(default_factory=Frontier)
@@ -65,16 +65,16 @@ class ConsentWalk:
             require_event(event)
             self.acts.append((index, event["type"], moment(event["at"])))
             self.rules.require(event)
-            self._take(index, event)
+            self._take(event)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             return str(error) if isinstance(error, ProfileError | ValueError) else f"{error!r}"
         return None
 
-    def _take(self, index: int, event: dict[str, Any]) -> None:
+    def _take(self, event: dict[str, Any]) -> None:
         """Note what an act says of a read log. Raises ValueError if it was never opened."""
         if event["type"] == OPENED:
             self.logs.setdefault(event["origin"], AnnouncedLog(event["key"]))
-            self.opened_at[event["origin"]] = index
+            self.opened_at.setdefault(event["origin"], moment(event["at"]))
         elif event["type"] in {ANCHORED, CLOSED}:
             if (log := self.logs.get(event["origin"])) is None:
                 raise ValueError(f"{event['origin']} is anchored without having been opened")

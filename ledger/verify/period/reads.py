@@ -69,16 +69,20 @@ class ReadLogWalk:
 def audit(
     home: Path,
     logs: Mapping[str, AnnouncedLog],
+    opened: Mapping[str, datetime],
     consent_size: int,
     period: tuple[datetime, datetime],
 ) -> tuple[list[PeriodReads], list[PeriodFinding]]:
-    """Audit every read log that was announced, and find those that were not."""
+    """Audit every read log that was announced, and find those that were not.
+
+    `opened`: when each was. One that was opened after the period may be not published yet.
+    """
     shown, findings = _shown(home)
     results = []
     for origin, log in logs.items():
         folder = shown.pop(origin, None)
         if folder is None:
-            findings += _not_shown(origin, log)
+            findings += _not_shown(origin, log, later=opened[origin] >= period[1])
             continue
         found = PeriodReads(origin)
         walk = ReadLogWalk(*period, log.anchors, found, consent_size)
@@ -108,7 +112,7 @@ def _shown(home: Path) -> tuple[dict[str, Path], list[PeriodFinding]]:
     return shown, findings
 
 
-def _not_shown(origin: str, log: AnnouncedLog) -> Iterator[PeriodFinding]:
+def _not_shown(origin: str, log: AnnouncedLog, *, later: bool) -> Iterator[PeriodFinding]:
     place = f"log/{origin.rsplit('/', 1)[-1]}"
     if log.removed is not None:
         what = f"{origin} was removed as declared: its reads are no longer shown"
@@ -116,6 +120,10 @@ def _not_shown(origin: str, log: AnnouncedLog) -> Iterator[PeriodFinding]:
     elif log.anchors:
         what = f"{origin} has {max(log.anchors)} anchored entries, and is not in the directory"
         yield PeriodFinding(place, "missing", what)
+    elif log.closed is None and not later:
+        # Its process may have answered before the first anchor. Nobody can tell from these files.
+        what = f"{origin} was opened and not closed, no entry is anchored, and it is not shown"
+        yield PeriodFinding(place, "not-shown", what, unread=True)
 
 
 def _audited(folder: Path, log: AnnouncedLog, walk: ReadLogWalk) -> Iterator[PeriodFinding]:

@@ -97,7 +97,8 @@ def audit(request: PeriodRequest) -> PeriodReport:
     times.check(walk)
     size = walk.head.size if walk.head else 0
     entries, changes, about_states = states.audit(home, of_states, of_consent, request.transitions)
-    found, about_reads = reads.audit(home, walk.logs, size, (request.since, request.until))
+    period = (request.since, request.until)
+    found, about_reads = reads.audit(home, walk.logs, walk.opened_at, size, period)
     findings += [*times.findings, *times.covers(request.since, request.until)]
     findings += [*about_states, *about_reads]
     return PeriodReport(request, walk, times, entries, changes, found, findings)

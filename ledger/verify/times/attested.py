@@ -40,10 +40,14 @@ class Attested:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """When an entry was made: after one checkpoint was seen without it, before one with it."""
+    """When an entry was made: after one checkpoint was seen without it, before one with it.
+
+    `unread`: why nobody looked for the first of the two; empty: somebody did.
+    """
 
     after: Attested | None = None
     before: Attested | None = None
+    unread: str = ""
 
     def require(self, stated: datetime) -> None:
         """Raise TimeError unless the time that an entry states lies between the bounds."""
@@ -63,6 +67,8 @@ class Bounds:
         after = before = f"{NOBODY}: nobody else attests a time"
         if self.after is not None:
             after = f"{self.after.at:{FORMAT}}, {self.after.who} saw {self.after.head.size} entries"
+        elif self.unread:
+            after = f"COULD NOT READ: {self.unread}"
         if self.before is not None:
             before = (
                 f"{self.before.by:{FORMAT}}, {self.before.who} saw {self.before.head.size} entries"

@@ -38,9 +38,13 @@ class PublishedTimes:
         stamped = attested.bounds_of(index, self.stamps(head))
         latest = [each for each in (seen.after, stamped.after) if each is not None]
         first = [each for each in (seen.before, stamped.before) if each is not None]
+        absent = trust.is_witnessed and not notes and not latest
         return Bounds(
             max(latest, key=lambda each: each.at, default=None),
             min(first, key=lambda each: each.by, default=None),
+            f"the log has no files of cosigned checkpoints in {cosigned_history.FOLDER}/"
+            if absent
+            else "",
         )
 
     def stamps(self, head: Checkpoint) -> Iterator[Attested]:

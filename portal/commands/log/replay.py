@@ -43,9 +43,9 @@ def replay(
     With --new it goes on where the last run without a difference ended, unless --policy is given.
     A read log whose entries are not those that its key signed is named, and nothing of it is
     recomputed. Earlier contracts are taken from the data directory's archive. Exit status 0: every
-    decision is the same. 1: some differ, or a read log cannot be verified, is missing or was cut.
-    2: there is no such read log, ledger or policy. A read log that was not closed, and that no
-    process here writes, is named; that changes no status.
+    decision is the same. 1: some differ, or a read log cannot be verified, was cut, or was opened
+    and is missing. 2: there is no such read log, ledger or policy. A read log that is here, was not
+    closed, and that no process here writes, is named; that changes no status.
     """
     from functools import partial
 
@@ -115,13 +115,14 @@ def _remember(home: Path, done: dict[str, "CheckedPosition"]) -> None:
 def _chain(
     home: Path, names: Iterable[str], before: Mapping[str, "CheckedPosition"]
 ) -> dict[str, str]:
-    """The read logs that are missing or were cut, by the anchors and by what was checked before.
+    """The read logs that are missing or were cut.
 
-    Those whose entries were removed after the declared time are not missing.
+    By the anchors, by what was checked before, and by what the consent log opened. Those whose
+    entries were removed after the declared time are not missing.
     """
     from contextlib import closing
 
-    from gate.readlog.acts import ReadLogActs, instance_of
+    from gate.readlog.acts import ReadLogActs, instance_of, missing_text
     from ledger.errors import CorruptLogError
     from ledger.follower import Follower
     from portal.data_directory import checked
@@ -129,13 +130,15 @@ def _chain(
     try:
         with closing(Follower(home)) as ledger:
             anchors = checked.anchored(home, ledger.announced())
-            removed = {instance_of(each) for each, _ in ReadLogActs(ledger).rules().removed()}
+            acts = ReadLogActs(ledger)
+            missing = {name: missing_text(log) for name, log in acts.missing(home).items()}
+            removed = {instance_of(each) for each, _ in acts.rules().removed()}
     except CorruptLogError:
-        anchors, removed = {}, set()  # each replay says what is wrong with the ledger
+        anchors, removed, missing = {}, set(), {}  # each replay says what is wrong with the ledger
     wanted = [
         {name: at for name, at in each.items() if name not in removed} for each in (anchors, before)
     ]
-    return dict(checked.broken(home, names, wanted))
+    return missing | dict(checked.broken(home, names, wanted))
 
 
 def _name_without_end(home: Path) -> None:
