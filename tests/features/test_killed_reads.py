@@ -171,7 +171,7 @@ def audited(home: Path, until: datetime) -> subprocess.CompletedProcess[str]:
 
 
 @feature("M38")
-def test_g185_a_read_log_deleted_before_its_first_anchor_is_named(
+def test_g194_a_read_log_deleted_before_its_first_anchor_is_named(
     unserved: Path, tmp_path: Path
 ) -> None:
     home = shutil.copytree(unserved, tmp_path / "data")
