@@ -8,7 +8,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from time import monotonic
 from typing import Protocol
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
@@ -66,6 +66,13 @@ class WebSource:
             raise UnreadableError(path, str(error) or type(error).__name__) from error
 
     def _all(self, path: str) -> bytes:
+        try:
+            return self._read(path)
+        except HTTPError as error:
+            error.close()  # it has the answer's connection
+            raise
+
+    def _read(self, path: str) -> bytes:
         with urlopen(f"{self.prefix}/{path}", timeout=TIMEOUT_S) as response:  # noqa: S310 (`at` lets only http through)
             data: bytes = response.read(MAX_BYTES + 1)
             if (missing := response.length) and len(data) <= MAX_BYTES:
@@ -91,9 +98,12 @@ def _within(seconds: float, work: Callable[[], bytes]) -> bytes:
         found = done.get(timeout=max(0.0, seconds))
     except Empty:
         raise TimeoutError from None
-    if isinstance(found, Exception):
+    if isinstance(found, bytes):
+        return found
+    try:
         raise found
-    return found
+    finally:
+        del found  # or it would refer to itself by its traceback, and keep a connection open
 
 
 def at(place: str) -> LogSource:

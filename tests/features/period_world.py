@@ -6,6 +6,7 @@ what is found then is found by what the other files of the period say.
 
 import json
 import shutil
+import time
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -65,6 +66,7 @@ def play(unserved: Path, folder: Path) -> Period:
             _use(site, home, folder)
             until = datetime.now(UTC)
             wait_for(lambda: _seen_at(home) > until, "cosigned checkpoint of the end")
+            wait_for(lambda: _is_settled(home), "anchor of the last reads")
     done("transitions", home / "transitions", "--data-dir", home)
     own_witnesses.stop()
     form = "%Y-%m-%dT%H:%M:%SZ"
@@ -76,21 +78,33 @@ def _use(site: Site, home: Path, folder: Path) -> None:
         site.customer(each).switch(SCENE, "allow")
         site.read(SERVICE, SCENE, each, "age")
         if number == 0:
-            wait_for(lambda: [*home.glob("log/reads-*/checkpoint")], "publication of a read")
+            wait_for(lambda: [*newest_reads(home).glob("checkpoint")], "publication of a read")
             read_log = newest_reads(home)
             shutil.copy(read_log / "checkpoint", folder / "earlier-reads")
             size = size_of(read_log)
     wait_for(lambda: size_of(newest_reads(home)) > size, "publication of the later reads")
-    anchored = _anchors(home)
-    wait_for(lambda: _anchors(home) > anchored or anchored > 1, "anchor of the later reads")
+    wait_for(lambda: _anchored(home) >= size_of(newest_reads(home)), "anchor of the later reads")
     count = len(_stamps(home))
     site.customer(PEOPLE[0]).switch(SCENE, "withdraw")
     wait_for(lambda: len(_stamps(home)) > count, "timestamp after the withdrawal")
 
 
-def _anchors(home: Path) -> int:
-    found = worlds.entries(home / "log" / "consent")
-    return sum(b'"type":"read-log-anchored"' in each for each in found)
+def _anchored(home: Path) -> int:
+    """How many entries of the newest read log are anchored, as far as the log is published."""
+    name, mark = newest_reads(home).name, b'"type":"read-log-anchored"'
+    anchors = [
+        json.loads(each[len(commitments.PUBLIC) :])
+        for each in worlds.entries(home / "log" / "consent")
+        if mark in each
+    ]
+    return max((e["size"] for e in anchors if e["origin"].endswith(f"/{name}")), default=0)
+
+
+def _is_settled(home: Path) -> bool:
+    """Whether no page was opened lately whose reads are not anchored yet."""
+    size = size_of(newest_reads(home))
+    time.sleep(2)  # four times the pause between publications
+    return size_of(newest_reads(home)) == size <= _anchored(home)
 
 
 def _stamps(home: Path) -> list[Path]:
@@ -106,7 +120,11 @@ def _seen_at(home: Path) -> datetime:
 
 
 def newest_reads(home: Path) -> Path:
-    return max(home.glob("log/reads-*"), key=lambda each: (each / "checkpoint").stat().st_mtime)
+    """The published read log that was opened last."""
+    mark = b'"type":"read-log-opened"'
+    opened = [each for each in worlds.entries(home / "log" / "consent") if mark in each]
+    origin: str = json.loads(opened[-1][len(commitments.PUBLIC) :])["origin"]
+    return home / "log" / origin.rsplit("/", 1)[-1]
 
 
 def size_of(folder: Path) -> int:

@@ -97,12 +97,13 @@ def test_a_start_over_a_table_with_two_rows_of_a_customer_is_refused(
 def test_a_release_counts_a_customer_once_however_many_rows_they_have(
     seeded: Path, tmp_path: Path
 ) -> None:
-    again = "INSERT INTO customer SELECT c.* FROM customer c, range(40)"
+    again = "INSERT INTO customer SELECT c.* FROM customer c, range(400)"
     product = copy(damaged(seeded, tmp_path / "damaged", again), tmp_path / "home")
     release_service.release(product, product.scenes["segmentation"], START)
     release: Any = product.gate.release("segmentation")
     people = release_service.population(product, product.scenes["segmentation"], START).subjects
-    assert release.rows < len(people) + 120  # noise; 41 rows each would be hundreds more
+    # A scene of its own has little budget, and so a noise of about 60; 401 rows each are thousands.
+    assert release.rows < len(people) + 600 < 401 * len(people) - 600
     assert "one customer with all their rows (at most 1)" in str(release.statement)
 
 
