@@ -18,7 +18,7 @@ ROOMY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 8000000 { p
 # A module's tests run in one process: the servers and products that they share are made once.
 SPREAD := -n 4 --dist loadscope --no-loadscope-reorder
 
-.PHONY: demo test coverage test-ahead prove features check audit fix bench peers setup clean
+.PHONY: demo test coverage test-ahead prove features check audit fix bench peers wheels setup clean
 
 demo: $(VENV)/.product ## play the story, then serve the portal on http://localhost:8000
 	$(RUN)sovereign demo
@@ -70,6 +70,10 @@ bench: $(VENV)/.development ## every benchmark, peers side by side in one run
 peers: $(VENV)/.development ## what benchmarks compare with: engines here, synthesisers each in .peers/<name>
 	$(UV) sync --frozen --inexact --group peers
 	$(RUN)python -m benchmarks.peers_synthetic.environment $(ONLY)
+
+wheels: $(VENV)/.development ## what is installed without a checkout: the product and its client, in dist/
+	$(RUN)python -m hatchling build -t wheel -d $(CURDIR)/dist
+	cd clients/python && $(CURDIR)/$(RUN)python -m hatchling build -t wheel -d $(CURDIR)/dist
 
 setup: $(VENV)/.development ## the development environment
 

@@ -8,8 +8,11 @@ or names no licence at all.
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 PRODUCT = "customer-sovereignty"
 UNSTATED = {"cedarpy": "Apache-2.0"}  # by the file licenses/LICENSE that the wheel carries
@@ -17,20 +20,23 @@ REFUSED = re.compile(r"(?<!L)\bA?GPL|(?<!Lesser )General Public License|Affero",
 LESSER = re.compile(r"LGPL|Lesser General Public", re.IGNORECASE)
 
 
-def closure(name: str, seen: set[str] | None = None) -> Iterator[Distribution]:
-    """The distributions that `name` needs in this environment, without its extras."""
+def closure(
+    name: str, extras: Iterable[str] = (), seen: set[tuple[str, str]] | None = None
+) -> Iterator[Distribution]:
+    """The distributions that `name` with these extras needs in this environment, each once."""
     seen = set() if seen is None else seen
     try:
         found = distribution(name)
     except PackageNotFoundError:
         return  # for another platform or another Python
-    if (key := re.sub(r"[-_.]+", "-", found.name).lower()) in seen:
-        return
-    seen.add(key)
-    yield found
-    for requirement in found.requires or []:
-        if "extra ==" not in requirement:
-            yield from closure(re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0], seen)
+    key = canonicalize_name(found.name)
+    wanted = {*extras, ""} - {extra for each, extra in seen if each == key}
+    if (key, "") not in seen:
+        yield found
+    seen |= {(key, extra) for extra in wanted}
+    for each in map(Requirement, found.requires or []):
+        if any(each.marker is None or each.marker.evaluate({"extra": x}) for x in wanted):
+            yield from closure(each.name, each.extras, seen)
 
 
 def licence(found: Distribution) -> str:

@@ -33,7 +33,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(folder / "venv", with_pip=True)
     python = folder / "venv" / "bin" / "python"
     (site,) = (folder / "venv" / "lib").glob("python*/site-packages")
-    for path in _needed("httpx", "msgspec"):
+    for path in needed("httpx", "msgspec"):
         (site / path.name).symlink_to(path)
     # Without an index pip installs it only if all that it requires is there.
     install = [str(python), "-m", "pip", "install", "-q", "--no-index", str(wheel)]
@@ -41,7 +41,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-def _needed(*names: str) -> Iterator[Path]:
+def needed(*names: str) -> Iterator[Path]:
     """The files and folders in this environment of the named distributions and what they need."""
     found = {each.name: each for name in names for each in licences.closure(name)}
     for each in found.values():

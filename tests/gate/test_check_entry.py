@@ -160,7 +160,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("action", ["read", "evaluate"])
+@pytest.mark.parametrize("action", ["read", "evaluate", "named"])
 @pytest.mark.parametrize(("scene", "who", "fields"), CASES)
 def test_g61_an_answer_about_one_customer_follows_and_no_other(
     state: ConsentIndex, scene: Scene, who: str, fields: tuple[str, ...], action: str
@@ -205,6 +205,13 @@ def test_g129_outside_its_shapes_an_answer_is_a_refusal(state: ConsentIndex) -> 
     assert follows(state, of, refused, "whole", b"null") is None
     within = plan(SEGMENTATION)
     assert follows(state, within, refused, "whole", b"null") is not None
+    by_name = msgspec.structs.replace(logged, action="named")
+    for shapes, outside in (("point",), True), (("rows",), True), (("point", "rows"), False):
+        some = plan(replace(SEGMENTATION, shapes=frozenset(map(ReadShape, shapes))))
+        named = msgspec.structs.replace(by_name, plan=some.digest)
+        assert (follows(state, some, named, "whole", rests) is not None) is outside
+        denied = msgspec.structs.replace(refused, action="named", plan=some.digest)
+        assert (follows(state, some, denied, "whole", b"null") is None) is outside
     more = msgspec.structs.replace(refused, rows=1)
     assert follows(state, of, more, "whole", b"null") is not None
 
@@ -230,11 +237,11 @@ LESS: dict[str, tuple[str, dict[str, View], Reason, bool]] = {
 def test_g60_a_read_may_have_given_less_and_said_so(state: ConsentIndex, why: str) -> None:
     who, views, reason, accepted = LESS[why]
     of = plan(SEGMENTATION)
-    for action in ("read", "evaluate"):
+    for action in ("read", "named", "evaluate"):
         logged, rests = answered(state, of, who, ALL, action)
         less = msgspec.structs.replace(logged, views={**logged.views, **views}, reason=reason)
         found = follows(state, of, less, who, rests)
-        assert (found is None) == (accepted and action == "read")
+        assert (found is None) == (accepted and action != "evaluate")
 
 
 def many(of: Plan, action: str, fields: Sequence[str], **members: Any) -> ReadLogEntry:

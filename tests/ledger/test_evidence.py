@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from dataclasses import replace as datareplace
@@ -332,6 +332,17 @@ def test_i76_a_recovery_rests_on_a_wait_that_witnesses_saw(left: list[int]) -> N
     fewer = tuple(found.earlier_receipts[each] for each in left)
     with pytest.raises(EvidenceError, match="witnesses saw 0:00:00 pass"):
         evidence.verify(datareplace(found, earlier_receipts=fewer), archive().first)
+
+
+@pytest.mark.parametrize(("short", "taken"), [(0, True), (1, False)])
+def test_i76_the_wait_may_be_short_by_what_clocks_differ(short: int, taken: bool) -> None:
+    found = evidence.parse(archive().texts[BY_THIRD])
+    kinds = {each.extra["event"]["act"]["type"]: each.index for each in found.entries}
+    waited = COOLING_OFF - SKEW - timedelta(seconds=short)
+    ended = (kinds["key-recovered"], NOON + waited)
+    seen = {kinds["recovery-requested"]: evidence._Seen(NOON, [ended])}
+    with nullcontext() if taken else pytest.raises(EvidenceError, match="witnesses saw"):
+        evidence._require_waits(found, seen)
 
 
 def test_i76_the_ledger_refuses_a_recovery_that_witnesses_did_not_see_wait() -> None:

@@ -520,6 +520,21 @@ def test_g135_another_file_is_refused(data: bytes) -> None:
         read_keys.parse(data)
 
 
+def test_g135_the_first_customer_has_the_number_one() -> None:
+    data = b'{"logs":{},"number":1,"type":"sovereign/read-keys/v1"}\n'
+    assert read_keys.parse(data) == ReadKeys({}, 1, None)
+
+
+def test_g135_a_log_that_the_file_has_no_key_of_is_not_searched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = Given(tmp_path, ONE)
+    another = {f"{ORIGIN}-2": commitments.read_log_key(MINE, f"{ORIGIN}-2")}
+    (tmp_path / "keys").write_bytes(ReadKeys(another, NUMBER, None).encode())
+    assert given.run() != 0
+    assert f"{ORIGIN} is not in the file of read keys" in "".join(capsys.readouterr())
+
+
 def test_what_cannot_be_read_is_not_what_does_not_verify(tmp_path: Path) -> None:
     given = Given(tmp_path, about(MINE, 0))
     (tmp_path / "log" / tiles.path("entries", 0, 1)).unlink()

@@ -123,10 +123,12 @@ def test_e6_the_page_knows_the_same_events_and_parts() -> None:
     )
 
 
+@pytest.mark.parametrize("as_list", [False, True])
 @pytest.mark.parametrize(("levels", "taken"), [(15, True), (16, False), (17, False)])
-def test_e3_a_body_has_at_most_so_many_levels(levels: int, taken: bool) -> None:
+def test_e3_a_body_has_at_most_so_many_levels(levels: int, taken: bool, as_list: bool) -> None:
     body: Any = 1
-    for _ in range(levels):
-        body = {"a": body}
+    for _ in range(levels - 1):
+        body = [body] if as_list else {"a": body}
+    body = {"a": body}
     value = {"type": "synthetic-released", "release": "r", "scene": "s", "at": NOON, "body": body}
     assert verdicts(canonical(value)) == (taken, taken)

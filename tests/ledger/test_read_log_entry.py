@@ -34,7 +34,12 @@ def leaf(members: dict[str, Any]) -> bytes:
     return json.dumps(members, sort_keys=True, separators=(",", ":")).encode()
 
 
-@pytest.mark.parametrize("entry", [ONE, MANY, BATCH, MANY | {"action": "statistics"}])
+ALSO_BATCHES = [BATCH | {"action": each} for each in ("named", "policy")]
+
+
+@pytest.mark.parametrize(
+    "entry", [ONE, MANY, BATCH, *ALSO_BATCHES, MANY | {"action": "statistics"}]
+)
 def test_what_a_journal_writes_is_parsed(entry: dict[str, Any]) -> None:
     assert read_log_entry.parse(leaf(entry)) == entry
 
@@ -59,6 +64,25 @@ def test_an_entry_is_refused_that_no_journal_writes(wanted: str) -> None:
         read_log_entry.parse(leaf(entry | change))
 
 
+@pytest.mark.parametrize("entry", [ONE, MANY, BATCH], ids=["one", "many", "batch"])
+def test_what_is_read_as_text_is_text(entry: dict[str, Any]) -> None:
+    texts = entry.keys() & {"action", "at", "list", "plan", "reason", "scene", "service"}
+    for name in texts - {"action", "list"}:
+        with pytest.raises(EntryError, match="want texts:"):
+            read_log_entry.parse(leaf(entry | {name: 7}))
+    for name in texts & {"action", "list"}:
+        with pytest.raises(EntryError, match="want "):
+            read_log_entry.parse(leaf(entry | {name: 7}))
+
+
+@pytest.mark.parametrize("name", ["plan", "reason", "scene", "service"])
+def test_what_is_read_as_text_is_text_in_a_list(name: str) -> None:
+    listed = json.loads(leaf(LIST))
+    listed["wordings"][0][name] = 7
+    with pytest.raises(EntryError, match="want texts:"):
+        read_log_entry.decisions(leaf(listed), BATCH)
+
+
 def without_plan(listed: dict[str, Any]) -> None:
     del listed["wordings"][0]["plan"]
 
@@ -68,7 +92,7 @@ LISTS: dict[str, Change] = {
     "two lists": lambda it: it.update(wordings={}),
     "2 decisions": lambda it: it["decisions"].pop(),
     "the members of a wording": without_plan,
-    "texts": lambda it: it["wordings"][0].update(plan=7),
+    "a view for each field": lambda it: it["wordings"][0].update(views={"age": 5}),
     "three members": lambda it: it["decisions"][0].pop(),
     "a tag": lambda it: it["decisions"][0].__setitem__(0, "x"),
     "a position, masked or not": lambda it: it["decisions"][0].__setitem__(1, "x"),
@@ -76,9 +100,12 @@ LISTS: dict[str, Change] = {
 }
 
 
-def test_a_list_has_one_entry_for_each_decision() -> None:
-    both = read_log_entry.decisions(leaf(LIST), BATCH)
-    alone = ONE | {"action": "evaluate"}
+@pytest.mark.parametrize(
+    ("batch", "action"), [("batch", "evaluate"), ("named", "named"), ("policy", "policy")]
+)
+def test_a_list_has_one_entry_for_each_decision(batch: str, action: str) -> None:
+    both = read_log_entry.decisions(leaf(LIST), BATCH | {"action": batch})
+    alone = ONE | {"action": action}
     del alone["cohort"], alone["consent"]
     assert both == [alone, alone | {"determined_by": None}]
 

@@ -48,7 +48,7 @@ _TESTS: Mapping[str, Sequence[str]] = {
         "replay_few",
         "replay",
     ),
-    "ledger/verify/receipt.py": ("receipt", "vectors", "mutations"),
+    "ledger/verify/receipt.py": ("receipt", "signed", "vectors", "mutations"),
     "ledger/verify/evidence.py": ("evidence", "vectors"),
     "ledger/verify/event_profile.py": ("profile", "event", "vectors"),
     "ledger/verify/key_history.py": ("rotate", "evidence", "receipt"),
