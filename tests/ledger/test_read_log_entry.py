@@ -38,9 +38,16 @@ ALSO_BATCHES = [BATCH | {"action": each} for each in ("named", "policy")]
 
 
 @pytest.mark.parametrize(
-    "entry", [ONE, MANY, BATCH, *ALSO_BATCHES, MANY | {"action": "statistics"}]
+    "entry",
+    [ONE, MANY, BATCH, *ALSO_BATCHES, MANY | {"action": "statistics"}, MANY | {"mode": "naive"}],
 )
 def test_what_a_journal_writes_is_parsed(entry: dict[str, Any]) -> None:
+    assert read_log_entry.parse(leaf(entry)) == entry
+
+
+@pytest.mark.parametrize("position", [0, 1, None])
+def test_earlier_versions_wrote_the_position_itself(position: int | None) -> None:
+    entry = ONE | {"determined_by": position}
     assert read_log_entry.parse(leaf(entry)) == entry
 
 
@@ -66,13 +73,21 @@ def test_an_entry_is_refused_that_no_journal_writes(wanted: str) -> None:
 
 @pytest.mark.parametrize("entry", [ONE, MANY, BATCH], ids=["one", "many", "batch"])
 def test_what_is_read_as_text_is_text(entry: dict[str, Any]) -> None:
-    texts = entry.keys() & {"action", "at", "list", "plan", "reason", "scene", "service"}
-    for name in texts - {"action", "list"}:
+    for name in entry.keys() & {"at", "plan", "reason", "scene", "service"}:
         with pytest.raises(EntryError, match="want texts:"):
             read_log_entry.parse(leaf(entry | {name: 7}))
-    for name in texts & {"action", "list"}:
-        with pytest.raises(EntryError, match="want "):
-            read_log_entry.parse(leaf(entry | {name: 7}))
+
+
+@pytest.mark.parametrize("action", [7, None, [], {}])
+def test_an_action_is_text(action: Any) -> None:
+    with pytest.raises(EntryError, match="want "):
+        read_log_entry.parse(leaf(ONE | {"action": action}))
+
+
+@pytest.mark.parametrize("at", ["2026-11-21T12:00:00", "2026-11-21 12:00:00Z", "now"])
+def test_a_time_is_in_utc(at: str) -> None:
+    with pytest.raises(EntryError, match="want a time in UTC:"):
+        read_log_entry.parse(leaf(ONE | {"at": at}))
 
 
 @pytest.mark.parametrize("name", ["plan", "reason", "scene", "service"])
