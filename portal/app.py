@@ -20,6 +20,7 @@ from portal.customer import (
     passkeys,
     read_keys,
     receipts,
+    recipients,
     signing,
 )
 from portal.customer import routes as customer
@@ -67,6 +68,7 @@ _ROUTED = (  # the first that fits answers
     passkeys,
     receipts,
     read_keys,
+    recipients,
     leaving,
     departures,
     regulator,

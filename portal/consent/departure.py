@@ -7,7 +7,7 @@ Every grant ends at the request: withdrawals like any other, each with a receipt
 is carried out or stopped nothing new is allowed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from gate.contracts.scene import Scene
 from ledger import clock
 from ledger.events import instruction_signature
 from ledger.events.acts import SourceDeleted
-from ledger.events.envelope import Act, Granted, Instruction, Withdrawn
+from ledger.events.envelope import Act, Granted, Instruction, Withdrawn, Wording
 from ledger.events.instruction_signature import (
     PasskeySignature,
     Signature,
@@ -25,8 +25,7 @@ from ledger.events.reducer import ConsentState, SceneConsent
 from ledger.reader import RecordedEvent, RecordedInstruction
 from ledger.service import Ledger, VersionConflictError
 from ledger.vault.commitments import canonical
-from portal.consent import keys, wording
-from portal.web.i18n import Words
+from portal.consent import keys
 from portal.web.pages import PortalContext
 from portal.web.problems import LeavingError, MovedError
 
@@ -88,15 +87,21 @@ def require_present(history: Sequence[RecordedEvent]) -> None:
 
 
 def end_grants(
-    ledger: Ledger, scenes: Mapping[str, Scene], subject: str, spoken: Words, at: datetime
+    ledger: Ledger,
+    scenes: Mapping[str, Scene],
+    subject: str,
+    words: Wording,
+    at: datetime,
+    only: Collection[str] | None = None,
 ) -> list[RecordedInstruction]:
     """Withdraw every scene that the customer allows, or has not objected to. Durable on return.
 
-    Raises VersionConflictError if instructions of the customer keep coming in between.
+    `only`: the scenes that are meant; None: all. Raises VersionConflictError if instructions of the
+    customer keep coming in between.
     """
     for attempt in range(ATTEMPTS):
         try:
-            return ledger.record(_withdrawals(ledger, scenes, subject, spoken, at))
+            return ledger.record(_withdrawals(ledger, scenes, subject, words, at, only))
         except VersionConflictError:
             if attempt == ATTEMPTS - 1:
                 raise
@@ -104,11 +109,17 @@ def end_grants(
 
 
 def _withdrawals(
-    ledger: Ledger, scenes: Mapping[str, Scene], subject: str, spoken: Words, at: datetime
+    ledger: Ledger,
+    scenes: Mapping[str, Scene],
+    subject: str,
+    words: Wording,
+    at: datetime,
+    only: Collection[str] | None,
 ) -> list[Instruction]:
-    words = wording.of_act(ACT, spoken)
     drafts: list[Instruction] = []
     for scene in _read(scenes, ledger.state(subject)):
+        if only is not None and scene not in only:
+            continue
         act = Withdrawn(scene)
         drafts.append(
             drafts[-1].next(act, at=at, wording=words)

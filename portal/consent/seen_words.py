@@ -16,6 +16,7 @@ from ledger.events.acts import KeyAct
 from ledger.events.envelope import Instruction
 from ledger.reader import RecordedEvent
 from portal.consent import departure, gpc, history, returning, shown_version, wording
+from portal.consent.flow import recipients
 from portal.operations.wiring import Product
 from portal.storage.words import WordStore
 from portal.web.i18n import Words
@@ -25,6 +26,7 @@ ACTS = (
     *history.OF_THE_COMPANY,
     departure.ACT,
     returning.ACT,
+    recipients.ACT,
 )
 
 

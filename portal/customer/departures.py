@@ -19,7 +19,7 @@ from ledger.events.canonical_json import StrictJsonError
 from ledger.events.instruction_signature import SignatureError
 from portal.auth.passkeys import Challenge
 from portal.auth.session import Session
-from portal.consent import departure, keys
+from portal.consent import departure, keys, wording
 from portal.customer import key_routes, receipts, signing
 from portal.signin import routes
 from portal.signin.current_customer import Me
@@ -93,7 +93,8 @@ def leave(
     with here.customer_locks.of(me.subject):  # no press is recorded in between
         waiting = here.departures.request(me.subject, spoken.tag, at)
         # If we crash here, the job ends the grants within a minute.
-        ended = departure.end_grants(ledger, here.product.scenes, me.subject, spoken, at)
+        said = wording.of_act(departure.ACT, spoken)
+        ended = departure.end_grants(ledger, here.product.scenes, me.subject, said, at)
     for each in ended:
         receipts.send(request, me, each, to)
     receipts.warn(request, me, "leaving-requested", to, until=spoken.moment(waiting.due))

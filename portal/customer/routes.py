@@ -21,18 +21,17 @@ from portal.auth import handoff
 from portal.auth.session import Notice, Session
 from portal.consent import (
     acts,
-    data_map,
     departure,
     exclusions,
     gpc,
     history,
-    reads,
     seen_words,
     terms,
 )
 from portal.consent import conditions as triggers
 from portal.consent.acts import Wish
 from portal.consent.centre import Centre, Marks, SceneCard, centre
+from portal.consent.flow import data_map, reads
 from portal.customer import key_routes, receipts, signing
 from portal.operations.wiring import Product
 from portal.signin.current_customer import KnownScene, Me
@@ -285,7 +284,7 @@ def _changed(request: Request, me: Session, name: str, back: str) -> Response:
         return RedirectResponse(place, 303)
     if back == "scene":
         return _scene(request, me, scene, template="customer/_scene.html")
-    now = _now(request, me)
+    now = agreement_now(request, me)
     facts = _facts(request, me) | {"centre": now, "card": _card(now, scene), "fragment": True}
     return page(request, "customer/_answer.html", **facts)
 
@@ -294,7 +293,7 @@ def _centre(
     request: Request, me: Session, *, status: int = 200, conflict: bool = False
 ) -> Response:
     template = "customer/_centre.html" if partial(request) else "customer/centre.html"
-    facts = _facts(request, me) | {"centre": _now(request, me), "conflict": conflict}
+    facts = _facts(request, me) | {"centre": agreement_now(request, me), "conflict": conflict}
     facts["signal"] = _signal_notice(request, me)
     response = page(request, template, status=status, **facts)
     if conflict and partial(request):
@@ -305,7 +304,7 @@ def _centre(
 def _scene(
     request: Request, me: Session, scene: Scene, template: str = "customer/scene.html"
 ) -> Response:
-    now, gate = _now(request, me), context(request).product.gate
+    now, gate = agreement_now(request, me), context(request).product.gate
     state = _agreed(request, me)
     facts = _facts(request, me) | {
         "centre": now,
@@ -350,7 +349,7 @@ def _frozen(request: Request, me: Session, state: ConsentState | None) -> dict[s
     }
 
 
-def _now(request: Request, me: Session) -> Centre:
+def agreement_now(request: Request, me: Session) -> Centre:
     here: PortalContext = context(request)
     product = here.product
     state = _agreed(request, me)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from ledger import clock
 from ledger.service import UnknownSubjectError
-from portal.consent import departure
+from portal.consent import departure, wording
 from portal.jobs import failure
 from portal.jobs.failure import JobError
 from portal.jobs.runner import Job
@@ -46,7 +46,8 @@ class Leaving:
         ledger, subject = self._product.ledger, request.subject
         if at < request.due or clock.doubt() is not None:
             spoken = self._words.get(request.locale) or next(iter(self._words.values()))
-            departure.end_grants(ledger, self._product.scenes, subject, spoken, at)
+            said = wording.of_act(departure.ACT, spoken)
+            departure.end_grants(ledger, self._product.scenes, subject, said, at)
             return
         register = self._product.register()
         if Holds(register).of(subject) is not None:

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Form
 from starlette.requests import Request
 from starlette.responses import Response
 
-from portal.consent import history, reads
+from portal.consent import history
+from portal.consent.flow import reads
 from portal.web.pages import context, page
 from portal.web.problems import LoginRefusedError
 

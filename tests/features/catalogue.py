@@ -257,7 +257,8 @@ FEATURES = (
         "Who has what",
         "One page names every recipient, what it holds and when it last read, and ends it with one"
         " tap.",
-        NOT_BEGUN,
+        PARTIAL
+        + "a customer's own values, and what is drawn in their place, are not shown side by side.",
     ),
     Feature(
         "M38",

@@ -10,7 +10,7 @@ import pytest
 
 from gate.contracts.scene import Scene
 from gate.contracts.source import SourceContract
-from portal.consent import data_map
+from portal.consent.flow import data_map
 from tests.bank import contracts
 
 AT = datetime(2026, 11, 21, tzinfo=UTC)

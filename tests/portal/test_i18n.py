@@ -14,6 +14,7 @@ from gate.decision.decide import Reason, View
 from ledger.events.acts import CompanyAct, KeyAct, Limited, TriggerCleared, TriggerSet
 from portal.consent import departure, history, returning
 from portal.consent.centre import SceneStatus
+from portal.consent.flow import recipients
 from portal.desk.office import GROUNDS
 from portal.jobs import schedule
 from portal.operations.job_results import Health
@@ -105,8 +106,23 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
     ],
     "sign.": [
         f"{name}.{part}"
-        for name in (*KEY_ACTS, *history.OF_THE_COMPANY, departure.ACT, returning.ACT)
+        for name in (
+            *KEY_ACTS,
+            *history.OF_THE_COMPANY,
+            departure.ACT,
+            returning.ACT,
+            recipients.ACT,
+        )
         for part in ("title", "text")
+    ],
+    "recipients.": [
+        "partner",
+        "inside",
+        "reads",
+        "reads-not",
+        "counts",
+        "nothing",
+        "nothing-lately",
     ],
     "leave.refused.": ["word", "key", "code", "sign-in"],
     "key.kind.": ["passkey", "browser"],

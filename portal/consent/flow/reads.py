@@ -98,8 +98,8 @@ def _decision(
     )
     return DecisionView(
         at=decision.at,
-        service=known.get(explanation.service, _as_is(explanation.service)),
-        scene=scene.title if scene else _as_is(decision.scene),
+        service=known.get(explanation.service, as_is(explanation.service)),
+        scene=scene.title if scene else as_is(decision.scene),
         outcome=explanation.outcome,
         reasons=explanation.reasons,
         inputs=inputs,
@@ -114,7 +114,7 @@ def _decision(
 
 def _title(source: SourceContract, name: str) -> Text:
     item = source.items.get(name)
-    return item.title if item else _as_is(name)
+    return item.title if item else as_is(name)
 
 
 def _row(
@@ -128,7 +128,7 @@ def _row(
         index=index,
         at=datetime.fromisoformat(entry["at"]),
         service=_service(entry["service"], scenes),
-        scene=scenes[entry["scene"]].title if entry["scene"] in scenes else _as_is(entry["scene"]),
+        scene=scenes[entry["scene"]].title if entry["scene"] in scenes else as_is(entry["scene"]),
         parts=tuple(part for part in parts if part.items),
         reason=_reason(entry, scenes),
         action=entry["action"],
@@ -155,15 +155,15 @@ _OF_MANY = {
 
 def _part(view: str, views: Mapping[str, str], source: SourceContract) -> ReadPart:
     named = [name for name, how in views.items() if how == view]
-    titles = (source.items[n].title if n in source.items else _as_is(n) for n in named)
+    titles = (source.items[n].title if n in source.items else as_is(n) for n in named)
     return ReadPart(view, tuple(titles))
 
 
 def _service(id_: str, scenes: Mapping[str, Scene]) -> Text:
     known = {each.id: each.title for scene in scenes.values() for each in scene.services}
-    return known.get(id_) or _as_is(id_)
+    return known.get(id_) or as_is(id_)
 
 
-def _as_is(id_: str) -> Text:
+def as_is(id_: str) -> Text:
     """An id without a title in any contract, shown unchanged in every language."""
     return {catalogue.ENGLISH: id_}

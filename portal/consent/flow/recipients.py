@@ -1,0 +1,144 @@
+"""Who has what: each recipient of a customer's data, what it was given, and what it may read. Pure.
+
+A recipient is a service that a contract names, or one that was given something of the customer's
+although no contract names it any more. What it was given are the customer's own values; drawn
+values and totals are not theirs.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from gate.contracts.odcs import Text
+from gate.contracts.scene import Service
+from gate.contracts.source import SourceContract
+from portal.consent.centre import Centre, SceneCard
+from portal.consent.flow.data_map import GIVEN, MAX_READS_COUNTED, READING
+from portal.consent.flow.reads import as_is
+
+ACT = "stopped"  # names the words that the customer saw: wording.shown_of_act
+
+
+@dataclass(slots=True)
+class GivenToOne:
+    """What one service was given of a customer: each item, and when last."""
+
+    items: dict[str, datetime] = field(default_factory=dict)
+    last: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GivenAway:
+    """By service; `complete`: whether these are all reads of the customer, not only the newest."""
+
+    by_service: Mapping[str, GivenToOne]
+    complete: bool
+
+    @property
+    def newest(self) -> int:
+        return MAX_READS_COUNTED
+
+
+@dataclass(frozen=True, slots=True)
+class HeldItem:
+    title: Text
+    last: datetime  # when the recipient was given it last
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One line of the page.
+
+    `may_read`: whether a use lets it read something now; `counts`: whether one counts the customer
+    in totals. `stops`: the uses that end if the customer
+    stops it. `others`: who else may read less then, because they take part in the same uses.
+    """
+
+    id: str
+    title: Text
+    partner: bool
+    held: tuple[HeldItem, ...]  # newest first
+    last: datetime | None  # when it was given something last
+    uses: tuple[SceneCard, ...]
+    others: tuple[Text, ...]
+
+    @property
+    def may_read(self) -> bool:
+        return any(each.standing.live and not each.scene.counts_everybody for each in self.uses)
+
+    @property
+    def counts(self) -> bool:
+        return any(each.standing.live and each.scene.counts_everybody for each in self.uses)
+
+    @property
+    def stops(self) -> tuple[SceneCard, ...]:
+        return tuple(card for card in self.uses if _stoppable(card))
+
+    @property
+    def locked(self) -> bool:
+        """Whether it goes on reading after a stop, for a contract or by law."""
+        return any(each.scene.locked for each in self.uses)
+
+
+def given_away(entries: Iterable[Mapping[str, Any]]) -> GivenAway:
+    """What each service was given. `entries`: of the read log, newest first."""
+    newest = [*islice(entries, MAX_READS_COUNTED + 1)]
+    found: defaultdict[str, GivenToOne] = defaultdict(GivenToOne)
+    for entry in newest[:MAX_READS_COUNTED]:
+        items = [name for name, view in entry["views"].items() if view in GIVEN]
+        if entry["action"] not in READING or not items:
+            continue
+        one, at = found[entry["service"]], datetime.fromisoformat(entry["at"])
+        one.last = one.last or at
+        for name in items:
+            one.items.setdefault(name, at)
+    return GivenAway(found, len(newest) <= MAX_READS_COUNTED)
+
+
+def recipients(now: Centre, source: SourceContract, given: GivenAway) -> list[Recipient]:
+    """All recipients: partners first, then who may read now, then who was given something last."""
+    uses: defaultdict[str, list[SceneCard]] = defaultdict(list)
+    named: dict[str, Service] = {}
+    for card in now.cards:
+        for service in card.scene.services:
+            uses[service.id].append(card)
+            named.setdefault(service.id, service)
+    everybody = [*dict.fromkeys((*named, *given.by_service))]
+    rows = [_recipient(each, named, uses[each], source, given) for each in everybody]
+    rows.sort(key=lambda each: each.last.timestamp() if each.last else 0.0, reverse=True)
+    return sorted(rows, key=lambda each: (not each.partner, not each.may_read, not each.counts))
+
+
+def _recipient(
+    id_: str,
+    named: Mapping[str, Service],
+    uses: Sequence[SceneCard],
+    source: SourceContract,
+    given: GivenAway,
+) -> Recipient:
+    service, one = named.get(id_), given.by_service.get(id_, GivenToOne())
+    titles = {name: source.items[name].title for name in one.items if name in source.items}
+    held = [HeldItem(titles.get(name) or as_is(name), at) for name, at in one.items.items()]
+    affected = {
+        other.id: other.title
+        for card in uses
+        if _stoppable(card)
+        for other in card.scene.services
+        if other.id != id_
+    }
+    return Recipient(
+        id=id_,
+        title=service.title if service else as_is(id_),
+        partner=service is not None and service.partner,
+        held=tuple(sorted(held, key=lambda each: each.last, reverse=True)),
+        last=one.last,
+        uses=tuple(uses),
+        others=tuple(affected.values()),
+    )
+
+
+def _stoppable(card: SceneCard) -> bool:
+    return not card.scene.locked and (card.standing.live or card.unasked)
