@@ -3,11 +3,15 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from portal.commands.errors import MistakeError, fail
+
+if TYPE_CHECKING:
+    from gate.contracts.company import Company
+    from portal.configuration.budget_plan import BudgetPlan
 
 app = typer.Typer()
 
@@ -25,7 +29,8 @@ def check(
 
     If company.toml names the source, it is compared with the source contract: columns, types, one
     row a customer, missing values; values outside a domain are noted. It counts inside the engine
-    and keeps no customer's row. Exit status 0: `sovereign serve --company` accepts it. 1: it has
+    and keeps no customer's row. It notes what a year's releases cost a customer's privacy budget.
+    Exit status 0: `sovereign serve --company` accepts it. 1: it has
     faults. 2: there is no such folder.
     """
     from gate.contracts import company as company_folders
@@ -38,7 +43,8 @@ def check(
         fail("\n".join(found), 1)
     read = company_folders.load(folder)
     compared = company_source.contents(read)
-    for note in (*compared.notes, *_untranslated(folder), *languages.to_read(read)):
+    plan = _budget_plan(read)
+    for note in (*compared.notes, *_untranslated(folder), *languages.to_read(read), str(plan)):
         typer.echo(f"note: {note}")
     if compared.faults:
         fail("\n".join(compared.faults), 1)
@@ -127,6 +133,7 @@ def faults(folder: Path) -> Iterator[str]:
     from gate.contracts.odcs import ContractError
     from gate.policy import cedar
     from portal.commands import company_source
+    from portal.configuration.budget_plan import BudgetPlanError
     from portal.operations import company_folder
 
     found = [*company.faults(folder), *_unread(folder / "policy")]
@@ -144,7 +151,20 @@ def faults(folder: Path) -> Iterator[str]:
             return
         yield from _languages(folder)
         yield from _unknown_names(folder)
+        try:
+            _budget_plan(company.load(folder)).require_feasible()
+        except BudgetPlanError as error:
+            yield f"{folder}: {error}"
         yield from company_source.columns(company.load(folder))
+
+
+def _budget_plan(read: "Company") -> "BudgetPlan":
+    """What releases cost, by the settings of the folder, the environment and the defaults."""
+    from portal.configuration.budget_plan import BudgetPlan
+    from portal.operations.settings import Settings
+
+    known = Settings(company=str(read.folder))
+    return BudgetPlan.of(known.privacy, known.refit_days, known.refit_changes, read.scenes.values())
 
 
 def _unread(folder: Path) -> Iterator[str]:

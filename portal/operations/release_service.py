@@ -11,7 +11,7 @@ import logging
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 from threading import Lock
@@ -37,7 +37,7 @@ from synthetic.model.graphical_model import GRAPHICAL
 from synthetic.privacy import budget_ledger
 from synthetic.privacy.budget import Account, PrivacyLoss
 from synthetic.privacy.budget_ledger import UsedReservationError
-from synthetic.privacy.customer_cap import Cadence, Exposure
+from synthetic.privacy.customer_cap import Exposure
 
 LEAST_ADMITTED = Fraction(1, 2)  # of those who consent: a release of fewer would serve nobody
 
@@ -210,8 +210,9 @@ def _paid(
 def budget_plan(product: Product) -> BudgetPlan:
     """How releases share the privacy budget, by the product's settings."""
     known = product.settings
-    usual = Cadence(timedelta(days=known.refit_days), known.refit_changes)
-    return BudgetPlan(known.privacy, usual, tuple(product.scenes.values()))
+    return BudgetPlan.of(
+        known.privacy, known.refit_days, known.refit_changes, product.scenes.values()
+    )
 
 
 def workload(scene: Scene, scenes: Iterable[Scene]) -> list[tuple[str, ...]]:

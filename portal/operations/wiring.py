@@ -61,6 +61,7 @@ from ledger.service import Ledger
 from ledger.storage import database
 from ledger.tlog import atomic_file
 from ledger.tlog.writer import Log
+from portal.configuration.budget_plan import BudgetPlan, BudgetPlanError
 from portal.configuration.sources import SettingError
 from portal.operations import company_folder, databases, mail, open_ledger
 from portal.operations.publishing import Publisher
@@ -327,14 +328,20 @@ def _require_known_quotas(names: Iterable[str], scenes: Mapping[str, Scene]) -> 
 
 
 def require_usable(settings: Settings, scenes: Mapping[str, Scene]) -> None:
-    """Check what can be checked before anything is created: quotas, mail, the source's file, and
-    the root of a timestamp authority.
+    """Check what can be checked before anything is created: quotas, mail, the source's file, the
+    root of a timestamp authority, and whether customers' privacy budget pays for the releases.
 
     Raises SettingError, SourceUnavailableError.
     """
     _require_known_quotas((name for name in settings.quota if name != DEFAULT_QUOTA), scenes)
     mail.sender(settings.mail)
     _require_stampable(settings)
+    try:
+        BudgetPlan.of(
+            settings.privacy, settings.refit_days, settings.refit_changes, scenes.values()
+        ).require_feasible()
+    except BudgetPlanError as error:
+        raise SettingError(str(error)) from error
     if not settings.source.startswith(POSTGRES):
         source_file(settings.data_dir, settings.source)
 
