@@ -24,7 +24,7 @@ from synthetic.privacy import accounting
 from synthetic.privacy.budget import PrivacyLoss
 from synthetic.privacy.customer_cap import Cadence
 
-DAY, YEAR, LEAP_YEAR = timedelta(days=1), timedelta(days=365), timedelta(days=366)
+YEAR, LEAP_YEAR = timedelta(days=365), timedelta(days=366)
 UNIT = 10**6  # losses of statistics are whole multiples of rho 1/UNIT
 
 
@@ -34,7 +34,7 @@ class BudgetPlanError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class BudgetPlan:
-    """`usual`: how often a scene is fitted by the settings; below a day: whenever it is asked."""
+    """`usual`: how often a scene is fitted by the settings."""
 
     limits: PrivacyLimits
     usual: Cadence
@@ -98,7 +98,7 @@ class BudgetPlan:
                 f"{float(self.limits.scene.rho):.4g}: want a smaller release_epsilon, or fewer "
                 "scenes whose fallback is synthetic"
             )
-        if self.counts_everybody and self.usual.least >= DAY and self.yearly > year:
+        if self.counts_everybody and self.yearly > year:
             raise BudgetPlanError(
                 f"{scenes} scenes fitted once cost rho {float(self.once):.4g}, and {self.a_year} "
                 f"releases for statistics {float(self.limits.release.rho):.4g} each, which is "
@@ -136,7 +136,7 @@ class BudgetPlan:
             return Cadence(self.usual.least, 0)
         if self.counts_everybody:
             return Cadence(max(self.usual.least, LEAP_YEAR), self.usual.changes)
-        if self.usual.least < DAY or not self.times:
+        if not self.times:
             return self.usual
         every = timedelta(days=-(-LEAP_YEAR.days // self.times))
         return Cadence(max(self.usual.least, every), self.usual.changes)

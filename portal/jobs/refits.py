@@ -11,7 +11,7 @@ waits longer each time; the other scenes are fitted meanwhile.
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
@@ -105,10 +105,8 @@ class Refits:
     """Fits due scenes. Not thread-safe. `refused`: scenes without a fit until the next period."""
 
     def __init__(self, product: Product, cadence: Cadence | None = None) -> None:
-        """`cadence`: that of the settings, unless another one is given."""
-        known = product.settings
-        by_setting = Cadence(timedelta(days=known.refit_days), known.refit_changes)
-        self.product, self.cadence = product, cadence or by_setting
+        """`cadence`: of every scene; None: of each, that of the budget plan."""
+        self.product, self._cadence = product, cadence
         self.refused: dict[str, str] = {}  # scene -> period
         self.attempts = Attempts(product.home)
 
@@ -165,7 +163,7 @@ class Refits:
     def is_due(self, scene: Scene, at: datetime) -> bool:
         """Whether the release is old enough, or missing, and enough consents changed."""
         last = self.product.gate.release(scene.id)
-        due = replace(release_service.budget_plan(self.product), usual=self.cadence).cadence(scene)
+        due = self._cadence or release_service.budget_plan(self.product).cadence(scene)
         if not isinstance(last, Release):
             return changed_since(self.product, scene.id, 0) >= due.changes
         changes = changed_since(self.product, scene.id, last.ledger_size)

@@ -41,7 +41,6 @@ from tests.synthetic.test_spending import processes
 SCENE, BROKEN, COUNTING = "ai-training", "recommendation", "anonymous-statistics"
 LOSS = PrivacyLimits().release
 QUICK = Cadence(least=timedelta(days=7), changes=3)
-OFTEN = Cadence(least=timedelta(hours=12), changes=3)  # below a day the caps are not looked at
 LATER = START + timedelta(days=30)
 
 
@@ -215,13 +214,13 @@ def test_a_refit_by_epoch_measures_what_was_measured_before(
 ) -> None:
     """One story, for fits are slow: no refit after one withdrawal, nor before its time."""
     first = of(released)
-    refits, scene = Refits(released, OFTEN), released.scenes[SCENE]
+    refits, scene = Refits(released, QUICK), released.scenes[SCENE]
     everybody = consenting(released)
     say(released, everybody[0], Withdrawn(SCENE))
     assert not refits.is_due(scene, LATER)  # one change
     grant(released, "c00050", "c00051")
     assert changed_since(released, SCENE, first.ledger_size) == 3
-    assert not refits.is_due(scene, START + timedelta(hours=11))  # too soon
+    assert not refits.is_due(scene, START + timedelta(days=6))  # too soon
     assert refits.is_due(scene, LATER)
     refits.fit(scene, LATER)
     second = of(released)
@@ -266,7 +265,7 @@ def of(product: Product) -> Release:
 def test_an_exhausted_budget_leaves_the_last_release_in_force_with_its_age_shown(
     released: Product, visitor: TestClient, clock: Clock
 ) -> None:
-    first, refits, scene = of(released), Refits(released, OFTEN), released.scenes[SCENE]
+    first, refits, scene = of(released), Refits(released, QUICK), released.scenes[SCENE]
     shown = visitor.get(f"/regulator/releases/{SCENE}").text
     assert "(0 days ago)" in shown
     set_limits(released, scene_rho_a_year=LOSS.rho)
@@ -427,16 +426,16 @@ def test_attempts_that_cannot_be_read_are_named(product: Product) -> None:
 
 
 def test_s27_statistics_follow_the_calendar_alone(product: Product) -> None:
-    refits, scene = Refits(product, QUICK), counting(product)
-    assert Refits(product).next_due(START) is scene, "nobody has to say anything first"
+    refits, scene = Refits(product), counting(product)
+    assert refits.next_due(START) is scene, "nobody has to say anything first"
     release_service.release(product, scene, START)
     say(product, "c00050", Withdrawn(COUNTING))
-    assert not refits.is_due(scene, START + timedelta(days=6))
-    assert refits.is_due(scene, START + timedelta(days=7)), "whatever was said since"
+    assert not refits.is_due(scene, START + timedelta(days=91))
+    assert refits.is_due(scene, START + timedelta(days=92)), "whatever was said since"
     surrogates = product.scenes[BROKEN]
     grant(product, *(f"c{n:05d}" for n in range(30, 60)), scene=BROKEN)
     release_service.release(product, surrogates, START)
-    grant(product, *(f"c{n:05d}" for n in range(60, 90)), scene=BROKEN)
+    grant(product, *(f"c{n:05d}" for n in range(60, 112)), scene=BROKEN)
     assert not refits.is_due(surrogates, START + timedelta(days=365)), "a leap year has a day more"
     assert refits.is_due(surrogates, START + timedelta(days=366))
 
