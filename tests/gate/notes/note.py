@@ -1,0 +1,129 @@
+"""Notes with their labels, made from a seed. Offsets count in the text's form NFC."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from random import Random
+from unicodedata import normalize
+
+from tests.gate.notes import addresses, distractors, identifiers, people, telephones
+from tests.gate.notes.identifiers import Written
+from tests.gate.notes.sentences import ABOUT, EMPTY, OTHERS, PLAIN
+
+LANGUAGES = ("zh", "en", "de", "es")
+LOCAL_IDS = {
+    "zh": identifiers.resident,
+    "en": identifiers.nhs,
+    "de": identifiers.tax_number,
+    "es": identifiers.spanish,
+}
+KINDS = ("phone", "phone", "phone", "e-mail", "iban", "card", "local id", "local id", "any id")
+CHECKSUMMED = {"iban", "card", "cn-resident", "es-dni", "es-nie", "de-tax", "uk-nhs"}
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One value, [start, end) in the text. `entity` begins with "own" for the customer's own."""
+
+    start: int
+    end: int
+    entity: str
+    format: str
+
+
+@dataclass(slots=True)
+class Note:
+    """`neutral` may be masked or not; each of `distractors` must stay."""
+
+    language: str
+    known: tuple[str, ...]
+    text: str = ""
+    labels: list[Label] = field(default_factory=list)
+    neutral: list[Label] = field(default_factory=list)
+    distractors: list[Label] = field(default_factory=list)
+    written: str = ""  # as it was typed, not normalised
+
+    def add(self, text: str) -> int:
+        """Where what was added begins."""
+        self.written += text
+        start = len(self.text)
+        self.text += normalize("NFC", text)
+        return start
+
+
+def notes(seed: int, count: int) -> Iterator[Note]:
+    """As many notes in each language as in the others, in turn."""
+    random = Random(seed)
+    for at in range(count):
+        yield _note(random, LANGUAGES[at % len(LANGUAGES)])
+
+
+def _note(random: Random, language: str) -> Note:
+    customer = people.person(random, language)
+    note = Note(language, customer.known)
+    kinds = random.choices(
+        (_value, _own, _distractor, _empty, _other),
+        (38, 30, 20, 8, 4),
+        k=random.choice((1, 2, 2, 3, 4)),
+    )
+    for at, kind in enumerate(kinds):
+        note.add(random.choice((" ", "\n", " ")) if at else "")
+        kind(random, note, customer)
+    return note
+
+
+def _value(random: Random, note: Note, _customer: people.Person) -> None:
+    kind = random.choice(KINDS)
+    before, behind = "", ""
+    match kind:
+        case "phone":
+            made = telephones.telephone(random, note.language)
+        case "e-mail":
+            before, made, behind = addresses.bracketed(random, note.language)
+        case "iban":
+            made = identifiers.account(random)
+        case "card":
+            made = identifiers.card(random)
+        case "any id":
+            made = random.choice(
+                [identifiers.resident, identifiers.spanish, identifiers.without_checksum]
+            )(random)
+        case _:
+            made = LOCAL_IDS[note.language](random)
+    templates = ABOUT[note.language].get(made.entity, ABOUT[note.language]["other"])
+    _say(note, random.choice(templates), made, before, behind)
+
+
+def _own(random: Random, note: Note, customer: people.Person) -> None:
+    _say(note, random.choice(ABOUT[note.language]["own"]), people.named(random, customer))
+
+
+def _say(note: Note, template: str, made: Written, before: str = "", behind: str = "") -> None:
+    head, tail = template.split("{}")
+    note.add(head + before)
+    start = note.add(made.text)
+    note.labels.append(Label(start, len(note.text), made.entity, made.format))
+    if made.tail:
+        start = note.add(made.tail)
+        note.neutral.append(Label(start, len(note.text), made.entity, "extension"))
+    note.add(behind + tail)
+
+
+def _distractor(random: Random, note: Note, _customer: people.Person) -> None:
+    head, tail = random.choice(PLAIN[note.language]).split("{}")
+    note.add(head)
+    text, kind = distractors.distractor(random, note.language)
+    start = note.add(text)
+    note.distractors.append(Label(start, len(note.text), "distractor", kind))
+    note.add(tail)
+
+
+def _empty(random: Random, note: Note, _customer: people.Person) -> None:
+    note.add(random.choice(EMPTY[note.language]))
+
+
+def _other(random: Random, note: Note, _customer: people.Person) -> None:
+    """Labelled, though the scope leaves it out: another person, their address, a plate."""
+    sentence, value, kind = random.choice(OTHERS[note.language])
+    start = note.add(sentence) + sentence.index(value)
+    note.labels.append(Label(start, start + len(value), kind, "in words"))
+    note.add("." if note.language != "zh" else "。")
