@@ -50,13 +50,21 @@ def is_pattern(entity: str, language: str, form: str) -> bool:
 
 
 def masked_by(mask: Callable[[str, tuple[str, ...]], str], note: Note) -> Spans:
-    """Where `mask` replaced something, from what it left. AssertionError if it changed more."""
-    pieces = MASKS.split(mask(note.written, note.known))
+    """Where `mask` replaced something, from what it left. AssertionError if it changed more.
+
+    It may leave plain letters and figures instead of those of full width.
+    """
+    pieces = MASKS.split(_narrow(mask(note.written, note.known)))
     pattern = "(.+?)".join(re.escape(piece) for piece in pieces)
-    fit = re.fullmatch(pattern, note.text, re.DOTALL)
+    fit = re.fullmatch(pattern, _narrow(note.text), re.DOTALL)
     if fit is None:
         raise AssertionError(f"more than masks was changed: {note.text!r} -> {pieces!r}")
     return [fit.span(at + 1) for at in range(len(pieces) - 1)]
+
+
+def _narrow(text: str) -> str:
+    """Each sign of full width as its plain one; as long as the text."""
+    return "".join(chr(ord(each) - 0xFEE0) if "！" <= each <= "～" else each for each in text)
 
 
 def measured(corpus: Iterable[Note], spans: Callable[[Note], Spans]) -> Measured:

@@ -99,8 +99,9 @@ def _own(random: Random, note: Note, customer: people.Person) -> None:
 
 def _say(note: Note, template: str, made: Written, before: str = "", behind: str = "") -> None:
     head, tail = template.split("{}")
-    note.add(head + before)
-    start = note.add(made.text)
+    value = made.text.removeprefix("tel:")
+    note.add(head + before + made.text.removesuffix(value))
+    start = note.add(value)
     note.labels.append(Label(start, len(note.text), made.entity, made.format))
     if made.tail:
         start = note.add(made.tail)

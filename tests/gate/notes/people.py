@@ -135,11 +135,11 @@ def _name(random: Random, customer: Person) -> Written:
             (_unaccented(plain).translate(_wide_letters()), "full width"),
         ]
     if customer.language == "en":
-        forms += [(f"{name}'s", "possessive"), (f"{name}’s", "possessive")]
+        forms += [(name, "possessive 's"), (name, "possessive ’s")]
     if customer.language == "de":
-        forms += [(f"{name}s", "possessive")]
+        forms += [(name, "possessive s")]
     text, how = random.choice(forms)
-    return Written(text, "own name", how)
+    return Written(text, "own name", how, how.removeprefix("possessive ") if "poss" in how else "")
 
 
 def _unaccented(text: str) -> str:

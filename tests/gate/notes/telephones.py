@@ -37,7 +37,7 @@ ABROAD: dict[
     "HK": ("852", "9", (3, 4)),
     "SG": ("65", "9", (3, 4)),
     "IN": ("91", "98", (4, 4)),
-    "BR": ("55", "11", (5, 4)),
+    "BR": ("55", "119", (4, 4)),
     "MX": ("52", "55", (4, 4)),
     "TW": ("886", "912", (3, 3)),
 }
@@ -122,8 +122,9 @@ def _at_home(made: Number) -> list[tuple[str, str]]:
         forms += [
             (f"{area}/{''.join(rest)}", "national slash"),
             (f"{area} / {' '.join(rest)}", "national slash"),
-            (f"{area} {rest[0]}-{rest[1][:2]}", "national direct dialling"),
         ]
+        if not made.area.startswith("1"):  # mobiles have none
+            forms += [(f"{area} {rest[0]}-{rest[1][:2]}", "national direct dialling")]
     if made.country == "US":
         forms += [(f"1-{'-'.join((area, *rest))}", "national dashes")]
     if made.country == "ES":
