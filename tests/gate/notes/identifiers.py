@@ -48,7 +48,7 @@ def figures(random: Random, count: int) -> str:
 
 def account(random: Random) -> Written:
     country = random.choice([*ACCOUNTS, "ES", "BE", "DE", "DE", "GB", "ES"])
-    plain = with_account_check(country, _basic(random, country))
+    plain = with_account_check(country, _with_own_check(random, country))
     groups = [plain[at : at + 4] for at in range(0, len(plain), 4)]
     written, how = random.choice(
         [
@@ -70,15 +70,20 @@ def with_account_check(country: str, basic: str) -> str:
     return f"{country}{98 - int(turned) % 97:02d}{basic}"
 
 
-def _basic(random: Random, country: str) -> str:
+def _with_own_check(random: Random, country: str) -> str:
     if country == "ES":  # two check figures of its own: weights of powers of 2 modulo 11
         bank, number = figures(random, 8), figures(random, 10)
         return f"{bank}{_spanish_check('00' + bank)}{_spanish_check(number)}{number}"
     if country == "BE":  # the last two are the rest modulo 97, and 97 for none
         number = figures(random, 10)
         return f"{number}{int(number) % 97 or 97:02d}"
+    return basic(random, ACCOUNTS[country])
+
+
+def basic(random: Random, structure: str) -> str:
+    """A basic account number of a structure such as "4a14n"."""
     made, count = "", ""
-    for each in ACCOUNTS[country]:
+    for each in structure:
         if each.isdigit():
             count += each
             continue
@@ -127,12 +132,16 @@ def with_luhn(digits: str) -> str:
     return f"{digits}{-total % 10}"
 
 
-def resident(random: Random) -> Written:
+def resident_number(random: Random) -> str:
     """China, GB 11643: ISO 7064 modulo 11-2."""
     born = f"{random.randint(1940, 2008)}{random.randint(1, 12):02d}{random.randint(1, 28):02d}"
     body = random.choice(REGIONS) + born + f"{random.randint(1, 999):03d}"
     total = sum(int(each) * (2 ** (17 - at) % 11) for at, each in enumerate(body))
-    plain = body + "10X98765432"[total % 11]
+    return body + "10X98765432"[total % 11]
+
+
+def resident(random: Random) -> Written:
+    plain = resident_number(random)
     parts = (plain[:6], plain[6:14], plain[14:])
     written, how = random.choice(
         [
@@ -173,18 +182,22 @@ def spanish(random: Random) -> Written:
     return Written(*_of(random.choice(forms), "es-nie"))
 
 
-def tax_number(random: Random) -> Written:
+def tax_digits(random: Random) -> str:
     """Germany: ten figures of which just one comes twice or three times, and ISO 7064 mod 11,10."""
     ten = list("0123456789")
     random.shuffle(ten)
     at = random.randrange(9)
     ten[at + 1] = ten[at] if random.random() < 0.5 else ten[at - 1]
     if ten[0] == "0" or len(set(ten)) != 9:
-        return tax_number(random)
+        return tax_digits(random)
     product = 10
     for each in ten:
         product = ((int(each) + product) % 10 or 10) * 2 % 11
-    plain = "".join(ten) + str((11 - product) % 10)
+    return "".join(ten) + str((11 - product) % 10)
+
+
+def tax_number(random: Random) -> Written:
+    plain = tax_digits(random)
     spaced = f"{plain[:2]} {plain[2:5]} {plain[5:8]} {plain[8:]}"
     forms = [
         (plain, "plain"),

@@ -1,11 +1,11 @@
 """Notes with their labels, made from a seed. Offsets count in the text's form NFC."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from unicodedata import normalize
 
-from tests.gate.notes import addresses, distractors, identifiers, people, telephones
+from tests.gate.notes import addresses, distractors, identifiers, later, people, telephones
 from tests.gate.notes.identifiers import Written
 from tests.gate.notes.sentences import ABOUT, EMPTY, OTHERS, PLAIN
 
@@ -50,22 +50,30 @@ class Note:
         return start
 
 
+Kind = Callable[[Random, Note, people.Person], None]
+
+
 def notes(seed: int, count: int) -> Iterator[Note]:
     """As many notes in each language as in the others, in turn."""
+    return _notes(seed, count, FIRST)
+
+
+def later_notes(seed: int, count: int) -> Iterator[Note]:
+    """The second corpus: formats that the masker had not been mended by."""
+    return _notes(seed, count, SECOND)
+
+
+def _notes(seed: int, count: int, kinds: Sequence[Kind]) -> Iterator[Note]:
     random = Random(seed)
     for at in range(count):
-        yield _note(random, LANGUAGES[at % len(LANGUAGES)])
+        yield _note(random, LANGUAGES[at % len(LANGUAGES)], kinds)
 
 
-def _note(random: Random, language: str) -> Note:
+def _note(random: Random, language: str, kinds: Sequence[Kind]) -> Note:
     customer = people.person(random, language)
     note = Note(language, customer.known)
-    kinds = random.choices(
-        (_value, _own, _distractor, _empty, _other),
-        (38, 30, 20, 8, 4),
-        k=random.choice((1, 2, 2, 3, 4)),
-    )
-    for at, kind in enumerate(kinds):
+    drawn = random.choices(kinds, WEIGHTS, k=random.choice((1, 2, 2, 3, 4)))
+    for at, kind in enumerate(drawn):
         note.add(random.choice((" ", "\n", " ")) if at else "")
         kind(random, note, customer)
     return note
@@ -95,6 +103,16 @@ def _value(random: Random, note: Note, _customer: people.Person) -> None:
 
 def _own(random: Random, note: Note, customer: people.Person) -> None:
     _say(note, random.choice(ABOUT[note.language]["own"]), people.named(random, customer))
+
+
+def _later_value(random: Random, note: Note, _customer: people.Person) -> None:
+    made = later.value(random, note.language)
+    templates = ABOUT[note.language].get(made.entity, ABOUT[note.language]["other"])
+    _say(note, random.choice(templates), made)
+
+
+def _later_own(random: Random, note: Note, customer: people.Person) -> None:
+    _say(note, random.choice(ABOUT[note.language]["own"]), later.own(random, customer))
 
 
 def _say(note: Note, template: str, made: Written, before: str = "", behind: str = "") -> None:
@@ -128,3 +146,8 @@ def _other(random: Random, note: Note, _customer: people.Person) -> None:
     start = note.add(sentence) + sentence.index(value)
     note.labels.append(Label(start, start + len(value), kind, "in words"))
     note.add("." if note.language != "zh" else "。")
+
+
+WEIGHTS = (38, 30, 20, 8, 4)
+FIRST = (_value, _own, _distractor, _empty, _other)
+SECOND = (_later_value, _later_own, _distractor, _empty, _other)
