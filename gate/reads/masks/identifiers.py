@@ -11,9 +11,10 @@ from typing import NamedTuple
 from gate.reads.masks.shadow import Shadow
 
 CARD, IDENTITY, ACCOUNT = "[card]", "[id]", "[account]"
-_GAP = r"[ .\-/]?"
+_GAP = r"[ .\-/]{0,3}"  # between figures; " - " is three
 RESIDENT_FIGURES = 18
 _NAME_REACH = 32  # how many signs before a number its name may begin
+_INSURED = "(?!bg|gb|kn|nk|nt|tn|zz)[abceghj-prstw-z][abceghj-nprstw-z]"  # its letters, after HMRC
 _ISSUED = re.compile(  # beginnings and lengths that issuers of cards have, after ISO/IEC 7812
     r"""1[0-9]{14}                    # airlines: UATP
       | 2[2-7][0-9]{13,17}            # Mastercard, Mir
@@ -36,8 +37,7 @@ class Kind(NamedTuple):
 def hide(shadow: Shadow) -> None:
     """Mask the numbers of each kind."""
     if any(map(str.isdigit, shadow.letters)):
-        for kind in KINDS:
-            shadow.mask([*_found(shadow.letters, kind)], kind.label)
+        shadow.mask((*span, kind.label) for kind in KINDS for span in _found(shadow.letters, kind))
 
 
 def _found(letters: str, kind: Kind) -> Iterator[tuple[int, int]]:
@@ -58,7 +58,7 @@ def _end(letters: str, match: "re.Match[str]", kind: Kind) -> int | None:
     if kind.name is not None and not kind.name.search(before):
         return None
     ends = (end for end in range(match.end(), begin, -1) if _ends(letters, end))
-    plain = (each for each in ends if kind.proves(re.sub(_GAP, "", letters[begin:each])))
+    plain = (each for each in ends if kind.proves(re.sub(r"[ .\-/]", "", letters[begin:each])))
     return next(plain, None)
 
 
@@ -105,40 +105,42 @@ def _shape(pattern: str) -> "re.Pattern[str]":
     return re.compile(rf"(?<![a-z0-9]){pattern}", re.VERBOSE)
 
 
-def _any(_number: str) -> bool:
-    return True
+def _is_patient(number: str) -> bool:
+    """A 1 before it is what North America dials: then it is a telephone number, and whole."""
+    return _stdnum("gb.nhs")(number[-10:])
+
+
+def _is_insured(number: str) -> bool:
+    """By its form: it has no check."""
+    return re.fullmatch(rf"{_INSURED}[0-9]{{6}}[a-d]", number) is not None
 
 
 KINDS = (
     Kind(ACCOUNT, _shape(rf"[a-z]{{2}}{_GAP}[0-9]{{2}}(?:{_GAP}[a-z0-9]){{11,30}}"), _is_account),
     Kind(
         IDENTITY,
-        re.compile(rf"(?<![0-9])[0-9]{{6}}{_GAP}[0-9]{{8}}{_GAP}[0-9]{{3}}[0-9x]"),
+        re.compile(rf"(?<![0-9])[1-9](?:{_GAP}[0-9]){{16}}{_GAP}[0-9x]"),
         _is_resident,
     ),
+    Kind(CARD, re.compile(rf"(?<![0-9])[1-689](?:{_GAP}[0-9]){{12,18}}"), _is_card),
     # Spain has the DNI, and the NIE for foreigners
     Kind(
         IDENTITY,
-        _shape(
-            r"[0-9]{1,2}[. ]?[0-9]{3}[. ]?[0-9]{3}[ \-]{0,3}[trwagmyfpdxbnjzsqvhlcke](?![a-z0-9])"
-        ),
+        _shape(rf"[0-9](?:{_GAP}[0-9]){{7}}{_GAP}[trwagmyfpdxbnjzsqvhlcke]"),
         _stdnum("es.dni"),
     ),
-    Kind(IDENTITY, _shape(r"[xyz][ .\-]?[0-9](?:[. ]?[0-9]{3}){2}[ .\-]?[a-z]"), _stdnum("es.nie")),
+    Kind(IDENTITY, _shape(rf"[xyz](?:{_GAP}[0-9]){{7}}{_GAP}[a-z]"), _stdnum("es.nie")),
     # Germany: Steuer-ID. One run of figures in 250 has its form, so it needs no name
     Kind(IDENTITY, _shape(rf"[1-9](?:{_GAP}[0-9]){{10}}"), _stdnum("de.idnr")),
     # Britain: NHS number in its groups, or named; National Insurance number, a form alone
-    Kind(IDENTITY, _shape(r"[0-9]{3}[ \-][0-9]{3}[ \-][0-9]{4}"), _stdnum("gb.nhs")),
+    Kind(IDENTITY, _shape(r"(?:1[ .\-])?[0-9]{3}(?:[ .\-]{1,3}[0-9]{3}){2}[0-9]"), _is_patient),
     Kind(IDENTITY, _shape(rf"[0-9](?:{_GAP}[0-9]){{9}}"), _stdnum("gb.nhs"), re.compile("nhs")),
+    Kind(IDENTITY, _shape(rf"{_INSURED}[0-9]{{6}}[a-d]"), _is_insured),
     Kind(
         IDENTITY,
-        _shape(
-            r"(?!bg|gb|kn|nk|nt|tn|zz)[abceghj-prstw-z][abceghj-nprstw-z]"
-            r"(?:[ \-]?[0-9]{2}){3}[ \-]?[a-d]"
-        ),
-        _any,
+        _shape(rf"{_INSURED}(?:[ .\-]{{1,3}}[0-9]{{2}}){{3}}[ .\-]{{1,3}}[a-d]"),
+        _is_insured,
     ),
     # USA: social security number in its groups, a form alone
     Kind(IDENTITY, _shape(r"[0-8][0-9]{2}[ \-][0-9]{2}[ \-][0-9]{4}"), _stdnum("us.ssn")),
-    Kind(CARD, re.compile(rf"(?<![0-9])[1-689](?:{_GAP}[0-9]){{12,18}}"), _is_card),
 )

@@ -11,7 +11,7 @@ from gate.reads.masks.shadow import HAN, Shadow
 MAIL = "[e-mail]"
 _WORD = rf"(?![{HAN}])[\w+%'&*=?^`{{|}}~!#$/-]"
 _LABEL = rf"(?:(?:(?![{HAN}])[\w-])++|[{HAN}]++)"
-_DOMAIN = rf"(?:\[[0-9a-f:.]{{2,45}}\]|{_LABEL}(?:\.{_LABEL})++)"
+_DOMAIN = rf"(?:\[[0-9a-z:.]{{2,45}}\]|{_LABEL}(?:\.{_LABEL})++)"
 _MAIL = re.compile(
     rf'(?:(?<![\w.+%"-])"[^"\n]{{1,64}}+"'  # a quoted local part
     rf"|(?:(?<![\w.+%'&-])|(?<=[{HAN}]))(?:{_WORD}|\.)++"
@@ -21,4 +21,4 @@ _MAIL = re.compile(
 
 def hide(shadow: Shadow) -> None:
     if "@" in shadow.letters:
-        shadow.mask([match.span() for match in _MAIL.finditer(shadow.letters)], MAIL)
+        shadow.mask((*match.span(), MAIL) for match in _MAIL.finditer(shadow.letters))

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from gate.reads.masks.shadow import HAN, Shadow, of, plain
+from gate.reads.masks.telephones import REGIONS
 
 NAME, MAIL, PHONE = "[name]", "[e-mail]", "[phone]"
 LEAST_LATIN, LEAST_OTHER = 3, 2  # shorter parts of known values are not masked
@@ -39,7 +40,7 @@ _ABBREVIATED = {  # words of addresses, in small letters without accents
     "lane": "l(?:ane|n)",
     "paseo": "p(?:ase)?o",
     "platz": "pl(?:atz)?",
-    "plaza": "pl(?:aza|za)?",
+    "plaza": "p(?:l|za|lza|laza)",
     "road": "r(?:oa)?d",
     "square": "sq(?:uare)?",
     "street": "st(?:reet)?",
@@ -58,6 +59,7 @@ _SPELLED = {  # letters that are also written as two, in the shadow and composed
 }
 _TWO = {"ss": "(?:ss|ß)", "ae": "(?:ae?|æ)", "oe": "(?:oe?|œ)", "ue": "ue?"}
 _BETWEEN = r"[\s.,;'·/_\-]{0,4}"  # the words of a name, and the parts of an address or a number
+_MIDDLE = rf"{_BETWEEN}(?:(?<![a-z0-9])[a-z]\.?{_BETWEEN})?"  # words, and an initial between them
 _PHONE_SIGNS = r"[ ().\-/]"
 _BEFORE, _AFTER = rf"(?<![^\W_{HAN}])", rf"(?![^\W_{HAN}])"  # whole words, but in Chinese
 _PARTS = re.compile(r"[^\W_]+")
@@ -74,15 +76,17 @@ class Form(NamedTuple):
 
 
 def hide(shadow: Shadow, values: Sequence[str]) -> None:
-    """Mask the values where they stand in a text, the longest first."""
+    """Mask the values where they stand in a text."""
     squeezed = _squeezed(shadow.letters)
-    for value in sorted({plain(each).strip() for each in values}, key=len, reverse=True):
+    found: list[tuple[int, int, str]] = []
+    for value in {plain(each).strip() for each in values}:
         label, forms = _forms(value)
-        patterns = {form.pattern: None for form in forms if form.needle in squeezed}
+        patterns = {form.pattern for form in forms if form.needle in squeezed}
         if patterns:
-            ordered = "|".join(sorted(patterns, key=len, reverse=True))
-            found = re.finditer(f"{_BEFORE}(?:{ordered}){_AFTER}", shadow.letters)
-            shadow.mask([match.span() for match in found], label)
+            longest_first = "|".join(sorted(patterns, key=len, reverse=True))
+            matches = re.finditer(f"{_BEFORE}(?:{longest_first}){_AFTER}", shadow.letters)
+            found += ((*match.span(), label) for match in matches)
+    shadow.mask(found)
 
 
 def _squeezed(letters: str) -> str:
@@ -117,11 +121,24 @@ def _number(digits: str) -> Form:
     between = rf"{_PHONE_SIGNS}{{0,3}}"
     country, national = _split(digits)
     figures = national.lstrip("0") or national
-    if country:
-        abroad = rf"(?:\(?(?:\+|00)?{between}{between.join(country)}{between})?"
-    else:
-        abroad = rf"(?:\(?(?:\+|00){between}[0-9]{{1,3}}{between}|1{_PHONE_SIGNS})?"
-    return Form(rf"{abroad}(?:\(?0{between})?\(?{between.join(figures)}", _squeezed(figures))
+    known = "|".join(between.join(each) for each in ([country] if country else _codes(national)))
+    abroad = rf"(?:(?:\+|00){between}[0-9]{{1,3}}|(?:\+|00)?{between}(?:{known or '(?!)'}))"
+    dialled = rf"(?:\(?{abroad}{between})?(?:\(?0{between})?\(?"
+    return Form(f"{dialled}{between.join(figures)}", _squeezed(figures))
+
+
+def _codes(national: str) -> list[str]:
+    """The codes of the countries that may have such a number."""
+    from phonenumbers import NumberParseException, country_code_for_region, is_valid_number, parse
+
+    codes = []
+    for region in REGIONS:
+        try:
+            if is_valid_number(parse(national, region)):
+                codes.append(str(country_code_for_region(region)))
+        except NumberParseException:
+            continue
+    return codes
 
 
 def _split(digits: str) -> tuple[str, str]:
@@ -140,8 +157,11 @@ def _split(digits: str) -> tuple[str, str]:
 
 def _coded(value: str) -> Iterator[Form]:
     """Numbers with letters, and addresses: in one, by line, and the street without its number."""
-    yield _joined(_RUNS.findall(value))
-    lines = [line for line in re.split(r"[,;，、\n]|(?<=[省市区县镇])", value) if line.strip()]
+    runs = _RUNS.findall(value)
+    yield _joined(runs) if re.search(r"\s", value) else _regrouped(runs)
+    starts = [0, *(match.end() for match in re.finditer(r"[省市区县镇]", value))]
+    lines = [line for line in re.split(r"[,;，、\n]", value) if line.strip()]
+    lines += [value[start:] for start in starts[1:]]
     for line in lines if len(lines) > 1 else ():
         runs = _RUNS.findall(line)
         letters = sum(len(run) for run in runs if not run.isdecimal())
@@ -160,6 +180,12 @@ def _coded(value: str) -> Iterator[Form]:
 
 def _postal(runs: Sequence[str]) -> bool:
     return any(run.isdecimal() and len(run) > POSTCODE for run in runs)
+
+
+def _regrouped(runs: Sequence[str]) -> Form:
+    """A number of letters and figures, in whatever groups."""
+    plain = "".join(runs)
+    return Form(_BETWEEN.join(map(re.escape, of(plain))), _squeezed(of(plain)))
 
 
 def _joined(runs: Sequence[str]) -> Form:
@@ -209,7 +235,8 @@ def _name(value: str) -> Iterator[Form]:
 
 def _with_initials(given: Sequence[str], family: Sequence[str]) -> Iterator[Form]:
     if any(map(_telling, family)):
-        initials = r"\s?".join(rf"{_spelled(of(word)[:1])}\.?" for word in given)
+        first, *others = (rf"{re.escape(of(word)[:1])}\.?" for word in given)
+        initials = first + "".join(rf"(?:\s?{each})?" for each in others)
         form = _of_words(family)
         yield Form(rf"{initials}\s?{form.pattern}", form.needle)
         yield Form(rf"{form.pattern}[\s,]{{1,2}}{initials}", form.needle)
@@ -218,7 +245,7 @@ def _with_initials(given: Sequence[str], family: Sequence[str]) -> Iterator[Form
 def _of_words(words: Sequence[str]) -> Form:
     patterns = (r"['\-.·\s]{0,2}".join(map(_spelled, _PARTS.findall(word))) for word in words)
     needle = max((_squeezed(of(word)) for word in words), key=len)
-    return Form(rf"{_BETWEEN.join(patterns)}(?:'?s)?", needle)
+    return Form(rf"{_MIDDLE.join(patterns)}(?:'?s)?", needle)
 
 
 def _telling(word: str) -> bool:

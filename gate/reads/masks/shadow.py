@@ -7,7 +7,7 @@ Both have the same length, so a place in the one is the place in the other.
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 HAN = r"\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff"  # and kana and hangul: written without spaces
@@ -67,10 +67,19 @@ class Shadow:
         self._masks: list[tuple[int, int, str]] = []
         self._hide([match.span() for match in labels.finditer(text)])
 
-    def mask(self, spans: Sequence[tuple[int, int]], label: str) -> None:
-        """Mask [begin, end) of each; they rise and do not overlap."""
-        self._masks += [(begin, end, label) for begin, end in spans]
-        self._hide(spans)
+    def mask(self, spans: Iterable[tuple[int, int, str]]) -> None:
+        """Mask [begin, end) of each under its label. Those that overlap are masked as one, under
+        the label that begins first: what belongs to which nobody can say, and all of it is hidden.
+        """
+        merged: list[tuple[int, int, str]] = []
+        for begin, end, label in sorted(spans, key=lambda span: (span[0], -span[1])):
+            if merged and begin < merged[-1][1]:
+                first, last, name = merged[-1]
+                merged[-1] = first, max(end, last), name
+            else:
+                merged.append((begin, end, label))
+        self._masks += merged
+        self._hide([(begin, end) for begin, end, _ in merged])
 
     def _hide(self, spans: Sequence[tuple[int, int]]) -> None:
         parts, last = [], 0

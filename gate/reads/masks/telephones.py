@@ -18,16 +18,15 @@ PHONE = "[phone]"
 REGIONS = ("CN", "GB", "US", "DE", "ES")  # whose national telephone numbers are recognised
 _ANY = re.compile(r"[0-9](?:[ ().\-/]{0,4}[0-9]){5}")  # without that many figures there is none
 _ABROAD = re.compile(  # (+49) 170 …, +49 (0)170 …, 0049 170 …
-    r"(?<![a-z0-9+])\(?(?:\+|00[ \-]?)[1-9][0-9]{0,2}\)?(?:[ .\-/]{0,2}\(?[0-9]{1,14}\)?){1,8}"
+    r"(?<![a-z0-9+])\(?(?:\+[ ]?|00[ \-]?)[1-9][0-9]{0,2}\)?(?:[ .\-/]{0,3}\(?[0-9]{1,14}\)?){1,8}"
     r"(?![a-z0-9])"
 )
-_AT_HOME = re.compile(  # what the matcher finds only with its separators where it expects them
+_AT_HOME = re.compile(  # what the library finds only with separators that it knows
     r"""(?<![a-z0-9+.,\-])(?:
-        1[3-9][0-9](?:[ \-.]?[0-9]{4}){2}                  # Chinese mobile
-      | \(?0[0-9]{2,3}\)?[ \-.]?[0-9]{3,4}[ \-.]?[0-9]{4}  # Chinese landline
-      | 0[0-9]{3,4}[ .\-][0-9]{3}[ .\-]?[0-9]{3,4}         # British
-      | \(?[2-9][0-9]{2}\)?[ .\-]{1,2}[0-9]{3}[ .\-][0-9]{4}  # North American
-    )(?![a-z0-9])""",
+        (?:86[ \-]?)?1[3-9][0-9](?:[ .\-]{0,3}[0-9]){8}        # Chinese mobile
+      | \(?0[1-9](?:[ ().\-/]{0,3}[0-9]){8,10}               # with a trunk prefix
+      | \(?[2-9][0-9]{2}\)?[ .\-]{1,3}[0-9]{3}[ .\-]{1,3}[0-9]{4}  # North American
+    )(?![a-z0-9]|-[0-9])""",
     re.VERBOSE,
 )
 _NO_NUMBER = re.compile(
@@ -38,7 +37,10 @@ _NO_NUMBER = re.compile(
     )(?![0-9]|\.[0-9])""",
     re.VERBOSE,
 )
-_AFTER_FIGURES = re.compile(r"[0-9][ .\-/]")  # 00 may be in the middle of a card or an account
+_LAST_FIGURE = re.compile(r"[0-9]\)?(?![0-9])")  # of a group: figures behind are of something else
+_AFTER_FIGURES = re.compile(
+    r"[0-9][ .\-/]{1,3}\Z"
+)  # 00 may be in the middle of a card or an account
 _DIALLED = {  # how a number begins at home, by its country code: without it, figures are no number
     "49": re.compile(r"\(?0"),
     "44": re.compile(r"\(?0"),
@@ -49,31 +51,29 @@ LEAST_FIGURES, MOST_FIGURES = 7, 15  # E.164; the country's code included
 
 def hide_international(shadow: Shadow) -> None:
     """Mask numbers with a country's code: what begins so is nothing else."""
-    shadow.mask([*_abroad(shadow.letters, _AFTER_FIGURES)], PHONE)
+    shadow.mask((*span, PHONE) for span in _abroad(shadow.letters, _AFTER_FIGURES))
 
 
 def hide_national(shadow: Shadow) -> None:
-    """Mask the numbers of REGIONS, and what else the library finds; those that overlap as one."""
+    """Mask the numbers of REGIONS, and what else the library finds."""
     if not _ANY.search(shadow.letters):
         return
     letters = _NO_NUMBER.sub(lambda match: "\0" * len(match.group()), shadow.letters)
     at_home = (match.span() for match in _AT_HOME.finditer(letters))
-    found = [*_planned(letters), *_abroad(letters), *at_home]
-    merged: list[tuple[int, int]] = []
-    for begin, end in sorted(found):
-        if merged and begin < merged[-1][1]:
-            merged[-1] = merged[-1][0], max(end, merged[-1][1])
-        else:
-            merged.append((begin, end))
-    shadow.mask(merged, PHONE)
+    found = (*_planned(letters), *_abroad(letters), *at_home)
+    shadow.mask((*span, PHONE) for span in found)
 
 
 def _abroad(letters: str, but: "re.Pattern[str] | None" = None) -> Iterator[tuple[int, int]]:
     """Numbers with a country's code, except those that `but` finds just before them."""
     for match in _ABROAD.finditer(letters):
-        before = letters[max(0, match.start() - 2) : match.start()]
-        if _is_possible(match.group()) and not (but and but.fullmatch(before)):
-            yield match.span()
+        begin = match.start()
+        if but and but.search(letters[max(0, begin - 4) : begin]):
+            continue
+        ends = [each.end() + begin for each in _LAST_FIGURE.finditer(match.group())]
+        possible = (end for end in reversed(ends) if _is_possible(letters[begin:end]))
+        if (end := next(possible, None)) is not None:
+            yield begin, end
 
 
 def _is_possible(number: str) -> bool:

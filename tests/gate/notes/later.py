@@ -14,7 +14,8 @@ from tests.gate.notes.telephones import Number
 EN_DASH = "\u2013"
 ACCOUNTS = {  # further countries of the IBAN registry
     "AZ": "4a20c", "BH": "4a14c", "CR": "18n", "DO": "4c20n", "FO": "14n", "GL": "14n",
-    "GT": "4c20c",    "JO": "4a4n18c", "LB": "4n20c", "MD": "2c18c", "PS": "4a21c", "VA": "18n", "VG": "4a16n",
+    "GT": "4c20c", "JO": "4a4n18c", "LB": "4n20c", "MD": "2c18c", "PS": "4a21c", "VA": "18n",
+    "VG": "4a16n",
 }  # fmt: skip
 NETWORKS = {  # beginnings and lengths of further networks
     "mir": (("2200", "2204"), (16,)),
