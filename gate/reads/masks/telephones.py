@@ -18,8 +18,7 @@ PHONE = "[phone]"
 REGIONS = ("CN", "GB", "US", "DE", "ES")  # whose national telephone numbers are recognised
 _ANY = re.compile(r"[0-9](?:[ ().\-/]{0,4}[0-9]){5}")  # without that many figures there is none
 _ABROAD = re.compile(  # (+49) 170 …, +49 (0)170 …, 0049 170 …
-    r"(?<![a-z0-9+])\(?(?:\+[ ]?|00[ \-]?)[1-9][0-9]{0,2}\)?(?:[ .\-/]{0,3}\(?[0-9]{1,14}\)?){1,8}"
-    r"(?![a-z0-9])"
+    r"(?<![a-z0-9+])\(?(?:\+[ ]?|00[ \-]?)[1-9](?:[ ().\-/]{0,3}[0-9]){6,17}(?![a-z0-9])"
 )
 _AT_HOME = re.compile(  # what the library finds only with separators that it knows
     r"""(?<![a-z0-9+.,\-])(?:

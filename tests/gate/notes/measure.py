@@ -79,21 +79,21 @@ def _count(counts: Measured, note: Note, spans: Spans) -> None:
     for label in note.labels:
         key = (label.entity, note.language, label.format)
         counts.labels[key] += 1
-        if _significant(note, label) <= hidden:
+        if significant(note, label) <= hidden:
             counts.found[key] += 1
         elif label.entity not in APART:
             counts.missed.append(f"{key}: {note.text[label.start : label.end]!r} in {note.text!r}")
     for kept in note.distractors:
         counts.distractors[kept.format] += 1
-        counts.hit[kept.format] += bool(_significant(note, kept) & hidden)
+        counts.hit[kept.format] += bool(significant(note, kept) & hidden)
     _count_masks(counts, note, spans)
 
 
 def _count_masks(counts: Measured, note: Note, spans: Spans) -> None:
-    wanted = {at for label in [*note.labels, *note.neutral] for at in _significant(note, label)}
-    kept = {at for each in note.distractors for at in _significant(note, each)}
+    wanted = {at for label in [*note.labels, *note.neutral] for at in significant(note, label)}
+    kept = {at for each in note.distractors for at in significant(note, each)}
     for start, end in spans:
-        under = _significant(note, Label(start, end, "", ""))
+        under = significant(note, Label(start, end, "", ""))
         right = not under & kept and 2 * len(under & wanted) >= len(under) > 0
         counts.masks[note.language] += 1
         counts.right[note.language] += right
@@ -101,5 +101,5 @@ def _count_masks(counts: Measured, note: Note, spans: Spans) -> None:
             counts.wrong.append(f"{note.language}: {note.text[start:end]!r} in {note.text!r}")
 
 
-def _significant(note: Note, label: Label) -> set[int]:
+def significant(note: Note, label: Label) -> set[int]:
     return {at for at in range(label.start, label.end) if note.text[at].isalnum()}
