@@ -107,7 +107,7 @@ def test_an_agent_calls_every_tool_and_the_customer_sees_it(
     area = read["fields"]["postcode_area"]
     assert area["view"] == "personal"
     page = customer.page("/customer/reads").html
-    assert page.count("on behalf of employee e.mueller, as the service states") == 3
+    assert page.count("on behalf of e.mueller, as the service states") == 3
     for part in (f"offered branches in {area['value']}", "assistant 3 12", "812 tokens"):
         assert part in page
     review = site.steward().page("/desk/reviews").html

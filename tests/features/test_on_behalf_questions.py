@@ -133,8 +133,8 @@ def test_g234_the_customer_sees_for_whom_the_service_asked_and_it_is_derived_aga
     assert b"e.mueller" not in answer.content
     assert "e.mueller" not in answer.headers["sovereign-evidence"]
     page = customer.page("/customer/reads").html
-    assert page.count("on behalf of employee e.mueller, as the service states") == 1
-    assert page.count("on behalf of employee intruder, as the service states") == 1
+    assert page.count("on behalf of e.mueller, as the service states") == 1
+    assert page.count("on behalf of intruder, as the service states") == 1
     replayed = sovereign("replay", "--data-dir", site.home)
     assert replayed.returncode == 0, replayed.stdout + replayed.stderr
 
@@ -200,7 +200,7 @@ def test_g236_a_batch_answers_each_as_alone(site: Site, customer: Person) -> Non
     first = body | {"options": {"evaluations_semantic": "deny_on_first_deny"}}
     assert answered(site, first, EVALUATIONS)["evaluations"] == alone[:3]
     page = customer.page("/customer/reads").html
-    assert page.count("on behalf of employee e.mueller, as the service states") == 3
+    assert page.count("on behalf of e.mueller, as the service states") == 3
 
 
 def test_g234_an_id_that_no_entry_can_have_is_refused(site: Site, customer: Person) -> None:
