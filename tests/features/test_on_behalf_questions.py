@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from ledger.events.envelope import DecisionPolicyPublished
+from ledger.follower import Follower
 from tests.bank import BANK
 from tests.features.catalogue import feature
 from tests.features.conftest import _run, prepared
@@ -186,6 +188,19 @@ def test_g233_properties_and_context_open_nothing(site: Site, customer: Person) 
     customer.switch(SCENE, "allow")
     assert decided(site, customer, STRANGER, context=context) == (False, "denied")
     assert decided(site, customer, helped) == (True, "granted")
+
+
+def test_g237_the_policy_is_announced_in_the_consent_log(site: Site) -> None:
+    """A missing file of what was announced is a finding."""
+    announced = [each.event for each in Follower(site.home).announced()]
+    digests = [each.digest for each in announced if isinstance(each, DecisionPolicyPublished)]
+    (stored,) = (site.home / "policies" / "decisions").glob("*.json")
+    assert digests == [stored.stem]
+    kept = stored.read_bytes()
+    stored.unlink()
+    found = sovereign("fsck", "--data-dir", site.home)
+    stored.write_bytes(kept)
+    assert (found.returncode, f"policies/decisions/{stored.name}" in found.stdout) == (1, True)
 
 
 def test_g236_a_batch_answers_each_as_alone(site: Site, customer: Person) -> None:
