@@ -29,6 +29,7 @@ class Kind(NamedTuple):
     """A shape in a shadow, and what proves a number of it, without its separators."""
 
     label: str
+    least: int  # letters and figures of the shortest
     shape: "re.Pattern[str]"
     proves: Callable[[str], bool]
     name: "re.Pattern[str] | None" = None  # one that has to stand before it
@@ -57,9 +58,14 @@ def _end(letters: str, match: "re.Match[str]", kind: Kind) -> int | None:
     before = letters[max(0, begin - _NAME_REACH) : begin]
     if kind.name is not None and not kind.name.search(before):
         return None
-    ends = (end for end in range(match.end(), begin, -1) if _ends(letters, end))
-    plain = (each for each in ends if kind.proves(re.sub(r"[ .\-/]", "", letters[begin:each])))
-    return next(plain, None)
+    signs = sum(map(str.isalnum, match.group()))
+    for end in range(match.end(), begin, -1):
+        if signs < kind.least:
+            return None
+        if _ends(letters, end) and kind.proves(re.sub(r"[ .\-/]", "", letters[begin:end])):
+            return end
+        signs -= letters[end - 1].isalnum()
+    return None
 
 
 def _ends(letters: str, end: int) -> bool:
@@ -116,31 +122,36 @@ def _is_insured(number: str) -> bool:
 
 
 KINDS = (
-    Kind(ACCOUNT, _shape(rf"[a-z]{{2}}{_GAP}[0-9]{{2}}(?:{_GAP}[a-z0-9]){{11,30}}"), _is_account),
+    Kind(
+        ACCOUNT, 15, _shape(rf"[a-z]{{2}}{_GAP}[0-9]{{2}}(?:{_GAP}[a-z0-9]){{11,30}}"), _is_account
+    ),
     Kind(
         IDENTITY,
+        18,
         re.compile(rf"(?<![0-9])[1-9](?:{_GAP}[0-9]){{16}}{_GAP}[0-9x]"),
         _is_resident,
     ),
-    Kind(CARD, re.compile(rf"(?<![0-9])[1-689](?:{_GAP}[0-9]){{12,18}}"), _is_card),
+    Kind(CARD, 13, re.compile(rf"(?<![0-9])[1-689](?:{_GAP}[0-9]){{12,18}}"), _is_card),
     # Spain has the DNI, and the NIE for foreigners
     Kind(
         IDENTITY,
+        9,
         _shape(rf"[0-9](?:{_GAP}[0-9]){{7}}{_GAP}[trwagmyfpdxbnjzsqvhlcke]"),
         _stdnum("es.dni"),
     ),
-    Kind(IDENTITY, _shape(rf"[xyz](?:{_GAP}[0-9]){{7}}{_GAP}[a-z]"), _stdnum("es.nie")),
+    Kind(IDENTITY, 9, _shape(rf"[xyz](?:{_GAP}[0-9]){{7}}{_GAP}[a-z]"), _stdnum("es.nie")),
     # Germany: Steuer-ID. One run of figures in 250 has its form, so it needs no name
-    Kind(IDENTITY, _shape(rf"[1-9](?:{_GAP}[0-9]){{10}}"), _stdnum("de.idnr")),
+    Kind(IDENTITY, 11, _shape(rf"[1-9](?:{_GAP}[0-9]){{10}}"), _stdnum("de.idnr")),
     # Britain: NHS number in its groups, or named; National Insurance number, a form alone
-    Kind(IDENTITY, _shape(r"(?:1[ .\-])?[0-9]{3}(?:[ .\-]{1,3}[0-9]{3}){2}[0-9]"), _is_patient),
-    Kind(IDENTITY, _shape(rf"[0-9](?:{_GAP}[0-9]){{9}}"), _stdnum("gb.nhs"), re.compile("nhs")),
-    Kind(IDENTITY, _shape(rf"{_INSURED}[0-9]{{6}}[a-d]"), _is_insured),
+    Kind(IDENTITY, 10, _shape(r"(?:1[ .\-])?[0-9]{3}(?:[ .\-]{1,3}[0-9]{3}){2}[0-9]"), _is_patient),
+    Kind(IDENTITY, 10, _shape(rf"[0-9](?:{_GAP}[0-9]){{9}}"), _stdnum("gb.nhs"), re.compile("nhs")),
+    Kind(IDENTITY, 9, _shape(rf"{_INSURED}[0-9]{{6}}[a-d]"), _is_insured),
     Kind(
         IDENTITY,
+        9,
         _shape(rf"{_INSURED}(?:[ .\-]{{1,3}}[0-9]{{2}}){{3}}[ .\-]{{1,3}}[a-d]"),
         _is_insured,
     ),
     # USA: social security number in its groups, a form alone
-    Kind(IDENTITY, _shape(r"[0-8][0-9]{2}[ \-][0-9]{2}[ \-][0-9]{4}"), _stdnum("us.ssn")),
+    Kind(IDENTITY, 9, _shape(r"[0-8][0-9]{2}[ \-][0-9]{2}[ \-][0-9]{4}"), _stdnum("us.ssn")),
 )
