@@ -169,7 +169,7 @@ def test_the_customer_alone_finds_in_the_published_log_on_whose_behalf(
         asyncio.run(once())
         chinese = site.visitor(**{"Accept-Language": "zh-CN"})
         chinese.client.post("/login", data={"customer": customer.subject})
-        assert "代员工 e.mueller 查询（据该服务所称）" in chinese.page("/customer/reads").html
+        assert "代 e.mueller 查询（据该服务所称）" in chinese.page("/customer/reads").html
         keys.write_bytes(customer.client.get("/customer/reads/keys").content)
         wait_for(lambda: found(site, keys), "entry in the published log")
     assert not [each for each in (home / "log").rglob("*") if b"e.mueller" in contents(each)]

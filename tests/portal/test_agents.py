@@ -172,7 +172,7 @@ def test_g163_an_explained_decision_names_model_tokens_and_person(agents: Agents
         "one mail",
         "assistant 3 12",
         "812 tokens",
-        f"decided on behalf of employee {PERSON}",
+        f"decided on behalf of {PERSON}",
     ):
         assert part in page
 
