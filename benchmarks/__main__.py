@@ -17,6 +17,7 @@ HELPERS = {
     "growth_directory",
     "growth_served",
     "peers",
+    "peers_masking",
     "peers_synthetic",
     "record",
     "synthetic_peers",

@@ -7,8 +7,9 @@ An evaluation asks: may this *service* (subject) `read` this *customer* (resourc
      "context": {"scene": "segmentation", "fields": ["age"]}}
     -> {"decision": false, "context": {"reason": "withdrawn", "views": {"age": "synthetic"}, …}}
 
-Without `context.fields`, all fields of the scene are requested. An evaluation that is not about a
-service, `read` and a customer is answered `false`. A request of another form raises
+Without `context.fields`, all fields of the scene are requested. A subject that is no service is
+decided by the company's policy as well: gate.http.policy_questions. Any other evaluation that is
+not about a service, `read` and a customer is answered `false`. A request of another form raises
 MalformedRequestError.
 """
 
@@ -96,7 +97,7 @@ def least_members(evaluation: Evaluation) -> int:
     return _WHOLE + 1 + (context.scene != "") + (context.fields is not None)
 
 
-_NO_CONTEXT = Context()
+NO_CONTEXT = Context()
 NOTHING_GIVEN = Evaluation()
 Semantic = Literal["execute_all", "deny_on_first_deny", "permit_on_first_permit"]
 
@@ -193,6 +194,17 @@ def question(gate: Gate, service: str, evaluation: Evaluation) -> Question:
     return _question(gate, service if asks else "", (resource.id,), evaluation.context)
 
 
+def question_by(gate: Gate, service: str, evaluation: Evaluation) -> Question:
+    """The same, whoever the subject is; `service`: who asks, or nobody, which is refused.
+
+    Raises MalformedRequestError.
+    """
+    subject, action, resource = evaluation.subject, evaluation.action, evaluation.resource
+    if subject is None or action is None or resource is None:
+        raise _incomplete(subject, action, resource)
+    return _question(gate, service, (resource.id,), evaluation.context)
+
+
 def _questions(
     gate: Gate,
     service: str,
@@ -220,6 +232,16 @@ def _questions(
             questions.append(_question(gate, service if asks else "", subjects := [], context))
         subjects.append(resource.id)
     return questions
+
+
+def filled(each: Evaluation, batch: Evaluations) -> Evaluation:
+    """An element with what it leaves to its batch."""
+    return Evaluation(
+        each.subject or batch.subject,
+        each.action or batch.action,
+        each.resource or batch.resource,
+        each.context or batch.context,
+    )
 
 
 def _asks_itself(service: str, subject: Entity, action: Action) -> bool:
@@ -406,7 +428,7 @@ def metadata(base: str) -> dict[str, str]:
 def _question(
     gate: Gate, service: str, subjects: Sequence[str], context: Context | None
 ) -> Question:
-    asked = context or _NO_CONTEXT
+    asked = context or NO_CONTEXT
     scene = scene_of(gate, service, asked)
     return Question(service, scene, subjects, _fields(gate, scene, asked), asked.minimum_size)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from gate.decision.key_scope import CUSTOMER
 from gate.http import authzen, policy_questions
 from gate.http.authzen import MalformedRequestError
-from gate.http.policy_questions import PolicyAnswer, PolicyQuestions
+from gate.http.policy_questions import BehalfAnswer, PolicyAnswer, PolicyQuestions, is_on_behalf
 from gate.http.reads import decoded
 from gate.http.response import Response, evidence
 from gate.readlog.entry import DecisionGroup, WrittenDecision
@@ -23,7 +24,7 @@ from gate.storage.deliveries import Logged
 _EVALUATION = msgspec.json.Decoder(authzen.Evaluation)
 _EVALUATIONS = msgspec.json.Decoder(authzen.Evaluations)
 _LOOSE = msgspec.json.Decoder(authzen.LooseEvaluations)
-Answered = WrittenDecision | PolicyAnswer | str  # a text: of a malformed element
+Answered = WrittenDecision | PolicyAnswer | BehalfAnswer | str  # a text: of a malformed element
 Element = authzen.Evaluation | MalformedRequestError
 
 
@@ -40,6 +41,8 @@ class EvaluationRoutes:
         evaluation = decoded(_EVALUATION, body, authzen.least_members)
         if evaluation.resource and self._policy.is_about(service, evaluation.resource.type):
             return await self._by_policy(service, msgspec.json.decode(body))
+        if is_on_behalf(evaluation.subject, evaluation.resource):
+            return await self._on_behalf(service, evaluation)
         question = authzen.question(self._gate, service, evaluation)
         decision, logged = await self._together.logged(question)
         sent = evidence(logged, decision.moment.point.size)
@@ -55,6 +58,25 @@ class EvaluationRoutes:
         found, asked = await waiting_elsewhere(self._gate, decide)
         logged = await self._commits.record([asked])
         return Response(200, found.text.encode(), logged=(logged,), headers=evidence(logged))
+
+    async def _on_behalf(self, service: str, evaluation: authzen.Evaluation) -> Response:
+        at = self._clock()
+
+        def decide() -> tuple[BehalfAnswer, list[Asked]]:
+            found = self._policy.on_behalf(service, evaluation, at)
+            return found, [found.asked, *self._of_policy(service, [found], at)]
+
+        found, asked = await waiting_elsewhere(self._gate, decide, is_long=True)
+        logged = await self._commits.record(asked)
+        sent = evidence(logged, found.decision.moment.point.size)
+        return Response(200, found.text.encode(), logged=(logged,), headers=sent)
+
+    def _of_policy(self, service: str, answers: Sequence[Answered], at: datetime) -> list[Asked]:
+        """What is logged of the answers that the company's policy gave."""
+        mine = [each for each in answers if isinstance(each, PolicyAnswer)]
+        behalf = [each.by_policy for each in answers if isinstance(each, BehalfAnswer)]
+        mine += [each for each in behalf if each is not None]
+        return [self._policy.logged(service, mine, at)] if mine else []
 
     async def evaluations(self, service: str, body: bytes) -> Response:
         try:
@@ -82,13 +104,9 @@ class EvaluationRoutes:
 
         def decide() -> tuple[list[WrittenDecision], Sequence[Answered], list[Asked]]:
             decisions, answers = self._decided(service, evaluations, batch, at, body)
-            mine = [each for each in answers if isinstance(each, PolicyAnswer)]
-            asked = _asked(service, decisions)
-            return (
-                decisions,
-                answers,
-                asked + ([self._policy.logged(service, mine, at)] if mine else []),
-            )
+            behalf = [each.asked for each in answers if isinstance(each, BehalfAnswer)]
+            asked = _asked(service, decisions) + behalf + self._of_policy(service, answers, at)
+            return decisions, answers, asked
 
         is_long = self._policy.policy is not None  # Cedar itself decides, element by element
         decisions, answers, asked = await waiting_elsewhere(self._gate, decide, is_long=is_long)
@@ -112,7 +130,8 @@ class EvaluationRoutes:
             isinstance(each, MalformedRequestError) for each in evaluations
         )
         raw = self._raw(service, evaluations, batch, body)
-        if batch.options.evaluations_semantic == "execute_all" and not broken and raw is None:
+        apart = raw is not None or any(map(partial(_is_apart, batch), evaluations))
+        if batch.options.evaluations_semantic == "execute_all" and not broken and not apart:
             whole = cast("Sequence[authzen.Evaluation]", evaluations)
             with suppress(MalformedRequestError):
                 decisions = authzen.ask(self._gate, service, whole, now, batch)
@@ -157,6 +176,10 @@ class EvaluationRoutes:
                 if raw is not None and resource and self._policy.is_about(service, resource.type):
                     answers.append(found := self._policy.answer(service, raw[place], now))
                     allowed = found.allowed
+                elif _is_apart(batch, each):
+                    behalf = self._policy.on_behalf(service, authzen.filled(each, batch), now)
+                    answers.append(behalf)
+                    allowed = behalf.allowed
                 else:
                     decisions += authzen.ask(self._gate, service, [each], now, batch)
                     answers.append(decisions[-1])
@@ -172,6 +195,13 @@ class EvaluationRoutes:
 _NO_ENTITY = authzen.Entity(CUSTOMER, "")
 
 
+def _is_apart(batch: authzen.Evaluations, each: Element) -> bool:
+    """Whether an element is decided by policy and grant: its subject is no service."""
+    if isinstance(each, MalformedRequestError):
+        return False
+    return is_on_behalf(each.subject or batch.subject, each.resource or batch.resource)
+
+
 def _asked(service: str, decisions: Sequence[WrittenDecision]) -> list[Asked]:
     """What is logged of a batch's decisions on customers: one entry, if they are of one moment."""
     if len(decisions) > 1 and decisions[0].moment is decisions[-1].moment:
@@ -184,7 +214,7 @@ def _text(answered: Answered) -> str:
     match answered:
         case str():
             return answered
-        case PolicyAnswer():
+        case PolicyAnswer() | BehalfAnswer():
             return answered.text
         case WrittenDecision():
             return answered.answer()

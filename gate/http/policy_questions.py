@@ -4,8 +4,16 @@
      "resource": {"type": "record", "id": "101"}}   -> {"context": {"reason": "permitted"}, …}
 
 A trusted enforcement point asks: `services.toml` lists the types of subjects for which the service
-`may_ask_for`. Each decision is logged before it leaves (gate.readlog.batch_entry). A resource of
-the type `customer` never comes here: see gate.http.authzen.
+`may_ask_for`. Each decision is logged before it leaves (gate.readlog.batch_entry).
+
+About a customer the policy alone permits nothing. A subject that is no service needs two answers:
+that of the policy, whether it may `act_for` the service that asks,
+
+    {"subject": {"type": "user", "id": "alice"}, "action": {"name": "act_for"},
+     "resource": {"type": "enforcement_point", "id": "support-desk"}, "context": {"scene": "care"}}
+
+and then that of contract and grant, whether the service may read the customer (gate.http.authzen).
+The entry about the customer names the subject.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,15 +23,19 @@ from typing import Any
 import msgspec
 
 from gate.decision.key_scope import CUSTOMER
+from gate.http import authzen
 from gate.http.authzen import MalformedRequestError
 from gate.policy.decisions import DecisionPolicy, EntityRef, PolicyQuestion, PolicyReason
 from gate.readlog.batch_entry import LoggedDecision
-from gate.readlog.entry import PolicyGroup, moment
-from gate.readlog.writer import Several
+from gate.readlog.entry import PolicyGroup, WrittenDecision, moment
+from gate.readlog.writer import Asked, EntryLine, ReadLogEntry, Several
 from gate.reads.point import Gate
+from ledger.vault.commitments import require_person
 
 POLICY = "?"  # counts in place of a scene: no scene has this name
 POLICY_NAME = "policy/decisions"  # in /healthz; no scene has this name
+ACT_FOR, ENFORCEMENT_POINT = "act_for", "enforcement_point"  # in the company's schema
+SERVICE, READ = "service", "read"
 MAX_FOUND = 1_000  # per page
 MAX_LIST = 8 << 20  # bytes of the private list of one request, about
 _ENCODER = msgspec.json.Encoder(order="sorted")
@@ -65,6 +77,47 @@ class PolicyAnswer(msgspec.Struct, frozen=True):
         """The JSON of the answer, the same whenever it is asked in one state."""
         body = {"context": {"reason": self.logged.reason}, "decision": self.allowed}
         return _ENCODER.encode(body).decode()
+
+
+class BehalfAnswer(msgspec.Struct, frozen=True):
+    """The decision on a customer, for a subject that is no service.
+
+    `decision` is a refusal of no service where the policy did not permit the subject.
+    """
+
+    decision: WrittenDecision
+    reason: PolicyReason
+    person: str = ""  # the subject's id, if its type is one that the service may ask for
+    by_policy: PolicyAnswer | None = None  # None: the policy was not asked
+
+    @property
+    def allowed(self) -> bool:
+        return self.reason is PolicyReason.PERMITTED and self.decision.allowed
+
+    @property
+    def asked(self) -> Asked:
+        """What is logged of it about the customer."""
+        line: EntryLine = self.decision
+        if self.person:
+            entry = _LEAVES.decode(self.decision.entry(None))
+            line = msgspec.structs.replace(entry, on_behalf_of=self.person)
+        return line, self.decision.customer
+
+    @property
+    def text(self) -> str:
+        if self.reason is PolicyReason.PERMITTED:
+            return self.decision.answer()
+        return _ENCODER.encode({"context": {"reason": self.reason}, "decision": False}).decode()
+
+
+_LEAVES = msgspec.json.Decoder(ReadLogEntry)
+
+
+def is_on_behalf(subject: authzen.Entity | None, resource: authzen.Entity | None) -> bool:
+    """Whether a subject that is no service asks about a customer."""
+    if subject is None or resource is None:
+        return False
+    return resource.type == CUSTOMER and subject.type != SERVICE
 
 
 class PolicyQuestions:
@@ -127,6 +180,39 @@ class PolicyQuestions:
             made.append(PolicyAnswer(LoggedDecision.of(each, reason)))
         return made
 
+    def on_behalf(self, service: str, evaluation: authzen.Evaluation, at: datetime) -> BehalfAnswer:
+        """Decide by the policy and by contract and grant, of which neither permits alone.
+
+        `evaluation`: complete, with a subject that is no service, about a customer. Raises
+        MalformedRequestError, StaleStateError.
+        """
+        subject = evaluation.subject
+        if subject is None:
+            raise AssertionError("an evaluation without a subject")
+        reason, person, found = PolicyReason.MAY_NOT_ASK, "", None
+        if subject.type in self._gate.options.may_ask_for.get(service, ()):
+            person = _person(subject.id)
+            found = self._may_act(service, evaluation, at)
+            reason = found.logged.reason
+        by = service if reason is PolicyReason.PERMITTED else ""
+        question = authzen.question_by(self._gate, by, evaluation)
+        (decision,) = self._gate.decide_in_writing([question], at)
+        return BehalfAnswer(decision, reason, person, found)
+
+    def _may_act(self, service: str, asked: authzen.Evaluation, at: datetime) -> PolicyAnswer:
+        """Whether the policy lets the subject act for the service in the scene."""
+        if asked.subject is None or asked.action is None:
+            raise AssertionError("an incomplete evaluation")
+        subject = EntityRef(asked.subject.type, asked.subject.id, asked.subject.properties)
+        scene = authzen.scene_of(self._gate, service, asked.context or authzen.NO_CONTEXT)
+        point = EntityRef(ENFORCEMENT_POINT, service)
+        question = PolicyQuestion(subject, ACT_FOR, point, {"scene": scene})
+        if asked.action.name != READ:
+            logged = LoggedDecision.of(question, PolicyReason.NOT_IN_SCHEMA)
+            return PolicyAnswer(logged)
+        (found,) = self.decide(service, [question], at)
+        return found
+
     def logged(self, service: str, answers: Iterable[PolicyAnswer], at: datetime) -> Several:
         """What the read log gets before any of these answers leaves. Raises StaleStateError."""
         with self._gate.lock:
@@ -135,6 +221,14 @@ class PolicyQuestions:
         digest = policy.digest if policy is not None else ""
         now = moment(int(at.timestamp()), point)
         return Several(PolicyGroup(service, now, [each.logged for each in answers], digest), ())
+
+
+def _person(subject: str) -> str:
+    try:
+        require_person(subject)
+    except ValueError as error:
+        raise MalformedRequestError(f"subject.id: {error}") from error
+    return subject
 
 
 def suspended(gate: Gate) -> list[str]:

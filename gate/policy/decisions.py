@@ -37,6 +37,7 @@ class PolicyReason(StrEnum):
     DENIED = "denied"  # no rule permits it, or one forbids it
     MAY_NOT_ASK = "may-not-ask"  # the service is trusted with no subjects of this type
     NOT_IN_SCHEMA = "not-in-schema"  # a type, action or value that the policy does not know
+    EVALUATION_ERROR = "evaluation-error"  # a rule could not be evaluated, such as an overflow
     CONTRADICTS = "contradicts-entity"  # a property other than the company's own entities have
     QUOTA_EXCEEDED = "quota-exceeded"
     SUSPENDED = "suspended"  # a process of the data directory began with another policy
@@ -49,6 +50,12 @@ NONE = "none"
 GATES_OWN = frozenset(
     {PolicyReason.MAY_NOT_ASK, PolicyReason.QUOTA_EXCEEDED, PolicyReason.SUSPENDED}
 )
+
+
+def earlier(reason: PolicyReason) -> frozenset[PolicyReason]:
+    """What earlier versions logged for the same reason."""
+    was = {PolicyReason.NOT_IN_SCHEMA} if reason is PolicyReason.EVALUATION_ERROR else ()
+    return frozenset(was)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +97,6 @@ class DecisionPolicy:
 
     def decide(self, question: PolicyQuestion) -> PolicyReason:
         """Evaluate Cedar. Any error denies."""
-        import cedarpy
-
         action = self.actions.get(question.action)
         if action is None or {question.subject.type, question.resource.type} - self.types.keys():
             return PolicyReason.NOT_IN_SCHEMA
@@ -108,13 +113,20 @@ class DecisionPolicy:
             "resource": question.resource.uid,
             "context": {name: sent[name] for name in action.context if name in sent},
         }
+        return self._evaluated(request, entities)
+
+    def _evaluated(self, request: dict[str, Any], entities: list[dict[str, Any]]) -> PolicyReason:
+        import cedarpy
+
         rules, schema = self.parsed
         try:
             found = cedarpy.is_authorized(request, rules, entities, schema)
         except Exception:  # noqa: BLE001 - any error denies
+            return PolicyReason.EVALUATION_ERROR
+        if found.decision is cedarpy.Decision.NoDecision:  # the request is not of the schema
             return PolicyReason.NOT_IN_SCHEMA
-        if found.diagnostics.errors or found.decision is cedarpy.Decision.NoDecision:
-            return PolicyReason.NOT_IN_SCHEMA
+        if found.diagnostics.errors:
+            return PolicyReason.EVALUATION_ERROR
         allowed = found.decision is cedarpy.Decision.Allow
         return PolicyReason.PERMITTED if allowed else PolicyReason.DENIED
 

@@ -122,6 +122,6 @@ def _is_written(logged: ReadLogEntry) -> bool:
         and (sets[1] is None or sets[0] is not None)
         and batch_entry.is_moment(logged.at, logged.consent)
         and logged.rows >= 0
-        and (logged.on_behalf_of is UNSET or logged.action == "read")
+        and (logged.on_behalf_of is UNSET or logged.action in ABOUT_ONE)
         and (not logged.plan or _DIGEST.fullmatch(logged.plan) is not None)
     )

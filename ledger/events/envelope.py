@@ -64,6 +64,7 @@ __all__ = [
     "Algorithm",
     "BudgetReserved",
     "CustomerKey",
+    "DecisionPolicyPublished",
     "Event",
     "EvidenceClass",
     "Granted",
@@ -176,6 +177,13 @@ class PolicyPublished(TaggedStruct, frozen=True):
     at: datetime
 
 
+class DecisionPolicyPublished(TaggedStruct, frozen=True):
+    """A company's policy about other resources than customers, by digest, or "none"."""
+
+    digest: str
+    at: datetime
+
+
 class ServiceRegistered(TaggedStruct, frozen=True):
     service: str
     key: str
@@ -277,6 +285,7 @@ class ManifestPublished(TaggedStruct, frozen=True):
 PublicEvent = (
     ScenePublished
     | PolicyPublished
+    | DecisionPolicyPublished
     | ServiceRegistered
     | KeyRotated
     | SignalReported

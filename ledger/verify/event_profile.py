@@ -234,6 +234,7 @@ _EVENTS: dict[str, dict[str, Rule]] = {
     "instruction": _INSTRUCTION,
     "scene-published": {"scene": _text, "version": _text, "digest": _text, "at": _time},
     "policy-published": {"digest": _text, "at": _time},
+    "decision-policy-published": {"digest": _text, "at": _time},
     "service-registered": {"service": _text, "key": _text, "at": _time},
     "key-rotated": {"origin": _text, "keys": _texts, "at": _time},
     "signal-reported": {"source": _text, "signal": _text, "value": _integer, "at": _time},

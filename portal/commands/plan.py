@@ -85,7 +85,9 @@ def apply(
             plan_settings.publish(ledger, terms.company, terms.settings)
             wiring.publish_scenes(ledger, terms.company, terms.home)
             wiring.publish_policy(ledger, terms.policy, terms.home)
-            decisions.activate(company_folder.decisions(terms.company), terms.home)
+            own = company_folder.decisions(terms.company)
+            wiring.publish_decisions(ledger, own, terms.home)
+            decisions.activate(own, terms.home)
     lines = _lines(planned)
     typer.echo("\n".join([*lines[:-1], "published"] if planned.publishes else lines))
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import duckdb
 
+from gate.policy import decisions
 from gate.readlog import inspection as read_log_files
 from gate.state.ledger_position import published_size
 from gate.storage import read_log
 from gate.storage.read_log import EVER
 from gate.storage.tables import SETS
 from ledger import fsck
-from ledger.events.envelope import PolicyPublished, ScenePublished
+from ledger.events.envelope import DecisionPolicyPublished, PolicyPublished, ScenePublished
 from ledger.fsck import NOTHING, PublicEntries, Since
 from ledger.integrity import finding, start
 from ledger.integrity.finding import FsckFinding, unreadable
@@ -168,5 +169,7 @@ def _wanted(home: Path, acts: PublicEntries) -> Iterator[str]:
             yield from (f"contracts/{event.digest}/{name}" for name in (SCENE, SOURCE))
         elif isinstance(event, PolicyPublished):
             yield f"policies/{event.digest}"
+        elif isinstance(event, DecisionPolicyPublished) and event.digest != decisions.NONE:
+            yield f"{decisions.FOLDER.as_posix()}/{event.digest}.json"
     if (home / "reads").is_dir():
         yield SECRET.as_posix()

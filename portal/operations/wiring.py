@@ -34,6 +34,7 @@ from gate.decision.alert import Alarm, GateAlert, log
 from gate.decision.quota import Quotas
 from gate.policy import cedar, decisions
 from gate.policy.cedar import CedarPolicy
+from gate.policy.decisions import DecisionPolicy
 from gate.readlog import largest_number, new_log, retention
 from gate.readlog.acts import KeptReads, ReadLogActs
 from gate.readlog.anchors import Anchors
@@ -55,7 +56,12 @@ from gate.state.snapshot import StateCopy
 from gate.storage.quotas import QuotaStore
 from gate.storage.read_log import ReadLogDatabases
 from ledger import clock
-from ledger.events.envelope import PolicyPublished, ReadLogOpened, SyntheticReleased
+from ledger.events.envelope import (
+    DecisionPolicyPublished,
+    PolicyPublished,
+    ReadLogOpened,
+    SyntheticReleased,
+)
 from ledger.reader import RecordedEvent
 from ledger.service import Ledger
 from ledger.storage import database
@@ -210,6 +216,7 @@ def open_product(settings: Settings, accept: Accept | None = None) -> Product:
     # If we crash here, or below, the next start publishes what is missing.
     publish_scenes(ledger, company, home)
     publish_policy(ledger, policy, home)
+    publish_decisions(ledger, gate.options.decisions, home)
     decisions.activate(gate.options.decisions, home)
     return product
 
@@ -445,6 +452,20 @@ def publish_policy(ledger: Ledger, rules: CedarPolicy, home: Path) -> None:
     announced = [e.event for e in ledger.announced() if isinstance(e.event, PolicyPublished)]
     if not announced or announced[-1].digest != rules.digest:
         ledger.announce([PolicyPublished(rules.digest, clock.now())])
+
+
+def publish_decisions(ledger: Ledger, own: DecisionPolicy | None, home: Path) -> None:
+    """Store the company's decision policy, and announce its digest, or that there is none any more.
+
+    If we crash in between, the policy is stored and the next start announces it.
+    """
+    if own is not None:
+        decisions.keep(own, home / decisions.FOLDER)
+    events = (each.event for each in ledger.announced())
+    digests = [each.digest for each in events if isinstance(each, DecisionPolicyPublished)]
+    digest = decisions.NONE if own is None else own.digest
+    if digest != (digests[-1] if digests else decisions.NONE):
+        ledger.announce([DecisionPolicyPublished(digest, clock.now())])
 
 
 def releases(

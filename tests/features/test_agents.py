@@ -107,7 +107,7 @@ def test_an_agent_calls_every_tool_and_the_customer_sees_it(
     area = read["fields"]["postcode_area"]
     assert area["view"] == "personal"
     page = customer.page("/customer/reads").html
-    assert page.count("on behalf of employee e.mueller, as the service states") == 3
+    assert page.count("on behalf of e.mueller, as the service states") == 3
     for part in (f"offered branches in {area['value']}", "assistant 3 12", "812 tokens"):
         assert part in page
     review = site.steward().page("/desk/reviews").html
@@ -169,7 +169,7 @@ def test_the_customer_alone_finds_in_the_published_log_on_whose_behalf(
         asyncio.run(once())
         chinese = site.visitor(**{"Accept-Language": "zh-CN"})
         chinese.client.post("/login", data={"customer": customer.subject})
-        assert "代员工 e.mueller 查询（据该服务所称）" in chinese.page("/customer/reads").html
+        assert "代 e.mueller 查询（据该服务所称）" in chinese.page("/customer/reads").html
         keys.write_bytes(customer.client.get("/customer/reads/keys").content)
         wait_for(lambda: found(site, keys), "entry in the published log")
     assert not [each for each in (home / "log").rglob("*") if b"e.mueller" in contents(each)]

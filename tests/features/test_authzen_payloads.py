@@ -237,7 +237,7 @@ def test_g175_properties_count_where_a_trusted_point_sends_them(site: Site) -> N
 def test_g174_a_customers_data_is_never_a_matter_of_that_policy(site: Site) -> None:
     customer = EDIT | {"resource": {"type": "customer", "id": "c00007"}, "action": {"name": "read"}}
     found = asked(site, customer)
-    assert (found["decision"], found["context"]["reason"]) == (False, "unknown-scene")
+    assert (found["decision"], found["context"]["reason"]) == (False, "not-in-schema")
     both = asked(
         site, {**EDIT, "evaluations": [{}, {"resource": customer["resource"]}]}, EVALUATIONS
     )

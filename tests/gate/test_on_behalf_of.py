@@ -131,9 +131,9 @@ def test_g161_a_replay_names_an_entry_whose_person_no_journal_writes(
     assert [each.entry for each in replayed(tmp_path).differences] == [wrong]
 
 
-def test_g161_only_a_read_of_one_customer_names_a_person(bank: World, tmp_path: Path) -> None:
+def test_g161_only_an_answer_about_one_customer_names_a_person(bank: World, tmp_path: Path) -> None:
     read(bank, "e.mueller")
-    wrong = bank.gate.journal.record(Forged(bank, masked_at(bank, 1), "evaluate"), "c1")
+    wrong = bank.gate.journal.record(Forged(bank, masked_at(bank, 1), "search"), "c1")
     assert [each.entry for each in replayed(tmp_path).differences] == [wrong]
 
 

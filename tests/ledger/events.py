@@ -15,6 +15,7 @@ from ledger.events.envelope import (
     Algorithm,
     BudgetReserved,
     CustomerKey,
+    DecisionPolicyPublished,
     EntryErased,
     EvidenceClass,
     Granted,
@@ -96,6 +97,7 @@ KEY_ACTS: tuple[Act, ...] = (
 PUBLIC: tuple[PublicEvent, ...] = (
     ScenePublished("segmentation", "1.0.0", "9f", NOON),
     PolicyPublished("9f", NOON),
+    DecisionPolicyPublished("9f", NOON),
     ServiceRegistered("analytics", "key", NOON),
     KeyRotated("test.example/consent", ("a", "b"), NOON),
     SignalReported("analytics", "accuracy", 9199, NOON),
@@ -191,6 +193,7 @@ instructions = said | st.builds(
 publics = st.one_of(
     st.builds(ScenePublished, texts, texts, texts, times),
     st.builds(PolicyPublished, texts, times),
+    st.builds(DecisionPolicyPublished, texts, times),
     st.builds(ServiceRegistered, texts, texts, times),
     st.builds(KeyRotated, texts, fields, times),
     st.builds(SignalReported, texts, texts, integers, times),

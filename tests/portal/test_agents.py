@@ -168,7 +168,12 @@ def test_g163_an_explained_decision_names_model_tokens_and_person(agents: Agents
     assert (invented["error"], not_mine["error"]) == ("explanation", "explanation")
     with browser(agents.product, clocks.now) as visitor:  # type: ignore[arg-type] # a clock
         page = sign_in(visitor, OWN).get("/customer/reads").text
-    for part in ("one mail", "assistant 3 12", "812 tokens", f"on behalf of employee {PERSON}"):
+    for part in (
+        "one mail",
+        "assistant 3 12",
+        "812 tokens",
+        f"decided on behalf of {PERSON}",
+    ):
         assert part in page
 
 

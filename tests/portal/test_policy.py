@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from gate.policy import cedar
-from ledger.events.envelope import PolicyPublished
+from gate.policy import cedar, decisions
+from ledger.events.envelope import DecisionPolicyPublished, PolicyPublished
 from portal.operations import company_folder
 from portal.operations.replay_grounds import grounds
-from portal.operations.wiring import Product, publish_policy
+from portal.operations.wiring import Product, publish_decisions, publish_policy
 from tests.bank import BANK
 
 pytestmark = pytest.mark.usefixtures("still")
@@ -51,3 +51,14 @@ def test_a_replay_rests_on_the_policies_that_were_kept(product: Product, tmp_pat
     assert [each.digest for each in found.policies] == [product.gate.policy.digest, other.digest]
     assert len(said) == 2
     assert any(str(copied) in each for each in said)
+
+
+def test_g237_a_decision_policy_and_its_end_are_announced_once_each(product: Product) -> None:
+    schema = '{"": {"entityTypes": {"user": {}, "record": {}}, "actions": {}}}'
+    own, home = decisions.check("", schema, "[]"), product.home
+    for each in (None, own, own, None, None, own):
+        publish_decisions(product.ledger, each, home)
+    events = (entry.event for entry in product.ledger.announced())
+    digests = [each.digest for each in events if isinstance(each, DecisionPolicyPublished)]
+    assert digests == [own.digest, decisions.NONE, own.digest]
+    assert decisions.kept(home / decisions.FOLDER, own.digest) == own

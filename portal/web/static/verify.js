@@ -311,6 +311,7 @@ const EVENTS = {
   },
   "scene-published": { scene: text, version: text, digest: text, at: time },
   "policy-published": { digest: text, at: time },
+  "decision-policy-published": { digest: text, at: time },
   "service-registered": { service: text, key: text, at: time },
   "key-rotated": { origin: text, keys: texts, at: time },
   "signal-reported": { source: text, signal: text, value: integer, at: time },

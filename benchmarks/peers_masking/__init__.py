@@ -1,0 +1,1 @@
+"""Libraries that find personal data in a text, each alone: `python -m benchmarks gate_masking`."""

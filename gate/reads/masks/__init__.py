@@ -1,0 +1,8 @@
+"""Where personal data stands in a text, by kind. `gate/reads/masking.py` puts them together.
+
+shadow      the text in plain small letters, sign by sign, in which the others look
+mail        e-mail addresses
+own_values  the customer's own values, in the variants in which people write them
+identifiers numbers that a check proves: accounts, cards, national ids
+telephones  telephone numbers
+"""

@@ -1,0 +1,157 @@
+"""Numbers that a check proves: bank accounts, payment cards and national ids.
+
+A check of one figure in ten or eleven proves little about a run of figures alone. Such a number
+counts if it is written in its own groups, or with its name before it.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from gate.reads.masks.shadow import Shadow
+
+CARD, IDENTITY, ACCOUNT = "[card]", "[id]", "[account]"
+_GAP = r"[ .\-/]{0,3}"  # between figures; " - " is three
+RESIDENT_FIGURES = 18
+_NAME_REACH = 32  # how many signs before a number its name may begin
+_INSURED = "(?!bg|gb|kn|nk|nt|tn|zz)[abceghj-prstw-z][abceghj-nprstw-z]"  # its letters, after HMRC
+_ISSUED = re.compile(  # beginnings and lengths that issuers of cards have, after ISO/IEC 7812
+    r"""1[0-9]{14}                    # airlines: UATP
+      | 2[2-7][0-9]{13,17}            # Mastercard, Mir
+      | [3-6][0-9]{12,18}             # American Express, Visa, Maestro, UnionPay and the others
+      | [89][0-9]{15,18}              # RuPay, UnionPay, Humo; national ones such as Troy, Napas
+    """,
+    re.VERBOSE,
+)
+
+
+class Kind(NamedTuple):
+    """A shape in a shadow, and what proves a number of it, without its separators."""
+
+    label: str
+    least: int  # letters and figures of the shortest
+    shape: "re.Pattern[str]"
+    proves: Callable[[str], bool]
+    name: "re.Pattern[str] | None" = None  # one that has to stand before it
+
+
+def hide(shadow: Shadow) -> None:
+    """Mask the numbers of each kind."""
+    if any(map(str.isdigit, shadow.letters)):
+        shadow.mask((*span, kind.label) for kind in KINDS for span in _found(shadow.letters, kind))
+
+
+def _found(letters: str, kind: Kind) -> Iterator[tuple[int, int]]:
+    """A match can begin or end with figures beside the number, so each of its ends is tried,
+    longest first, and then the next beginning. A number ends where its figures do."""
+    match = kind.shape.search(letters)
+    while match:
+        begin = match.start()
+        end = _end(letters, match, kind)
+        if end is not None:
+            yield begin, end
+        match = kind.shape.search(letters, end or begin + 1)
+
+
+def _end(letters: str, match: "re.Match[str]", kind: Kind) -> int | None:
+    begin = match.start()
+    before = letters[max(0, begin - _NAME_REACH) : begin]
+    if kind.name is not None and not kind.name.search(before):
+        return None
+    signs = sum(map(str.isalnum, match.group()))
+    for end in range(match.end(), begin, -1):
+        if signs < kind.least:
+            return None
+        if _ends(letters, end) and kind.proves(re.sub(r"[ .\-/]", "", letters[begin:end])):
+            return end
+        signs -= letters[end - 1].isalnum()
+    return None
+
+
+def _ends(letters: str, end: int) -> bool:
+    """Whether letters and digits end there."""
+    following = letters[end : end + 1]
+    return letters[end - 1].isalnum() and not (following.isascii() and following.isalnum())
+
+
+def _is_account(number: str) -> bool:
+    """By its length and check alone: tables of banks are never complete."""
+    from stdnum import iban
+
+    return bool(iban.is_valid(number, check_country=False))
+
+
+def _is_card(number: str) -> bool:
+    """Whether an issuer may give numbers of this beginning and length, and the check is right."""
+    from stdnum import luhn
+
+    return _ISSUED.fullmatch(number) is not None and bool(luhn.is_valid(number))
+
+
+def _is_resident(number: str) -> bool:
+    """GB 11643; the region and date are not looked up: regions were renamed since."""
+    from stdnum.iso7064 import mod_11_2
+
+    return len(number) == RESIDENT_FIGURES and bool(mod_11_2.is_valid(number.upper()))
+
+
+def _stdnum(module: str) -> Callable[[str], bool]:
+    """A check of python-stdnum, imported when it is first used."""
+
+    def proves(number: str) -> bool:
+        from importlib import import_module
+
+        return bool(import_module(f"stdnum.{module}").is_valid(number.upper()))
+
+    return proves
+
+
+def _shape(pattern: str) -> "re.Pattern[str]":
+    """A whole number: no letter or figure before it. What follows it, `_ends` looks at."""
+    return re.compile(rf"(?<![a-z0-9]){pattern}", re.VERBOSE)
+
+
+def _is_patient(number: str) -> bool:
+    """A 1 before it is what North America dials: then it is a telephone number, and whole."""
+    return _stdnum("gb.nhs")(number[-10:])
+
+
+def _is_insured(number: str) -> bool:
+    """By its form: it has no check."""
+    return re.fullmatch(rf"{_INSURED}[0-9]{{6}}[a-d]", number) is not None
+
+
+KINDS = (
+    Kind(
+        ACCOUNT, 15, _shape(rf"[a-z]{{2}}{_GAP}[0-9]{{2}}(?:{_GAP}[a-z0-9]){{11,30}}"), _is_account
+    ),
+    Kind(
+        IDENTITY,
+        18,
+        re.compile(rf"(?<![0-9])[1-9](?:{_GAP}[0-9]){{16}}{_GAP}[0-9x]"),
+        _is_resident,
+    ),
+    Kind(CARD, 13, re.compile(rf"(?<![0-9])[1-689](?:{_GAP}[0-9]){{12,18}}"), _is_card),
+    # Spain has the DNI, and the NIE for foreigners
+    Kind(
+        IDENTITY,
+        9,
+        _shape(rf"[0-9](?:{_GAP}[0-9]){{7}}{_GAP}[trwagmyfpdxbnjzsqvhlcke]"),
+        _stdnum("es.dni"),
+    ),
+    Kind(IDENTITY, 9, _shape(rf"[xyz](?:{_GAP}[0-9]){{7}}{_GAP}[a-z]"), _stdnum("es.nie")),
+    # Germany: Steuer-ID. One run of figures in 250 has its form, so it needs no name
+    Kind(IDENTITY, 11, _shape(rf"[1-9](?:{_GAP}[0-9]){{10}}"), _stdnum("de.idnr")),
+    # Britain: NHS number in its groups, or named; National Insurance number, a form alone
+    Kind(IDENTITY, 10, _shape(r"(?:1[ .\-])?[0-9]{3}(?:[ .\-]{1,3}[0-9]{3}){2}[0-9]"), _is_patient),
+    Kind(IDENTITY, 10, _shape(rf"[0-9](?:{_GAP}[0-9]){{9}}"), _stdnum("gb.nhs"), re.compile("nhs")),
+    Kind(IDENTITY, 9, _shape(rf"{_INSURED}[0-9]{{6}}[a-d]"), _is_insured),
+    Kind(
+        IDENTITY,
+        9,
+        _shape(rf"{_INSURED}(?:[ .\-]{{1,3}}[0-9]{{2}}){{3}}[ .\-]{{1,3}}[a-d]"),
+        _is_insured,
+    ),
+    # USA: social security number in its groups, a form alone
+    Kind(IDENTITY, 9, _shape(r"[0-8][0-9]{2}[ \-][0-9]{2}[ \-][0-9]{4}"), _stdnum("us.ssn")),
+)
