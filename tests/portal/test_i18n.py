@@ -163,6 +163,7 @@ def used_keys() -> Iterator[str]:
 
 def problem_keys() -> Iterator[str]:
     slugs = {*(slug for _, slug in problems.TABLE.values()), *problems.STATUSES.values(), "broken"}
+    slugs |= {*problems.TO_PROGRAMS.values()}
     yield from (f"problem.{slug}.{part}" for slug in slugs for part in ("title", "detail"))
 
 
