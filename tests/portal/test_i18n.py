@@ -41,7 +41,10 @@ USED_IN_CODE = re.compile(
 )
 GREEK = ("epsilon", "delta", "rho")
 KEY_ACTS = [each.__struct_config__.tag for each in get_args(KeyAct)]
+VERIFIER = PORTAL / "web" / "static" / "verify.js"
+CODE_OF_A_REASON = re.compile(r"""[,(]\s*"([a-z]+(?:-[a-z]+)*)", ["`][^"`]* """)
 SAID = [TriggerSet, TriggerCleared, Limited, *get_args(CompanyAct), *get_args(KeyAct)]
+REASONS = {*CODE_OF_A_REASON.findall(VERIFIER.read_text("utf-8"))}  # why a receipt proves nothing
 COMPOSED = {  # keys that templates put together: prefix -> what may follow
     "archive.": ["no-row", "interactions.title", "interactions.lead"],
     "case-notice.": [
@@ -55,6 +58,7 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
         *(f"who.{each}" for each in ("one", "many", "more", "unnamed")),
         *(f"loss.{each}" for each in ("measured", "unmeasured")),
     ],
+    "verify.reason.": [*sorted(REASONS)],
     "right.": [*party.RIGHTS],
     "standing.": [
         *SceneStatus,
