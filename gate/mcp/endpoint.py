@@ -4,8 +4,8 @@
     GET  /.well-known/oauth-protected-resource/mcp     who issues the tokens (RFC 9728)
 
 The token is verified as the gate verifies it, and goes to the gate with each call of a tool. There
-are no sessions: nothing that one request says counts for the next. While the keys of services cannot
-be read, nobody is let in: 503.
+are no sessions: nothing that one request says counts for the next. While the keys of services
+cannot be read, nobody is let in: 503.
 """
 
 import asyncio

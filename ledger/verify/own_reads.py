@@ -147,7 +147,9 @@ def _searched(chosen: argparse.Namespace, given_files: _Given) -> dict[str, Any]
     compared = [(each, UNKNOWN if listed is None else _taken(listed, each)) for each in own]
     lacking = [each for each, delivery in compared if delivery is None]
     partial = bool(absent or not_kept) or any(each.undecided for each in results)
-    left = _left(listed) if listed is not None and chosen.consent else []  # or not all logs are known
+    left = (
+        _left(listed) if listed is not None and chosen.consent else []
+    )  # or not all logs are known
     shown = min((each.looked for each in results if each.origin in growing), default=MAX_LISTED)
     gone = [] if partial else [each for each in left if each["entry"] < shown]
     return {
@@ -224,7 +226,9 @@ def _taken(listed: Mapping[tuple[Any, ...], list[str]], own: OwnRead) -> str | N
 
 def _left(listed: Mapping[tuple[Any, ...], list[str]]) -> list[dict[str, Any]]:
     """The reads of a list that no given log has."""
-    shown = [dict(zip(("entry", *_NAMED), row, strict=False)) for row, n in listed.items() for _ in n]
+    shown = [
+        dict(zip(("entry", *_NAMED), row, strict=False)) for row, n in listed.items() for _ in n
+    ]
     return sorted(shown, key=lambda each: (each["at"], each["entry"]))
 
 
@@ -249,7 +253,10 @@ def _text(result: Mapping[str, Any]) -> str:
         for each in result["not_kept"]
     ]
     lines += [f"  NO ENTRY    the log {each} was closed without one" for each in result["empty"]]
-    lines += [f"  NOT LOGGED  {_listed_line(each)}: listed, and in no log" for each in result["not_logged"]]
+    lines += [
+        f"  NOT LOGGED  {_listed_line(each)}: listed, and in no log"
+        for each in result["not_logged"]
+    ]
     lines += [
         f"  NOT FOUND   {_listed_line(each)}: listed, and perhaps not published yet"
         for each in result["not_found"]

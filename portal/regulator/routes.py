@@ -73,14 +73,12 @@ def verify(request: Request) -> Response:
     """The page of the second verifier, which runs in the browser."""
     keys = logs.keys(context(request).product.home / "keys")
     key = "\n".join(keys.get("consent", []))
-    reasons = [*_reasons(words(request))]
-    return page(
-        request, "regulator/verify.html", key=key, acts=history.names(), reasons=reasons
-    )
+    acts, reasons = history.names(), [*_reasons(words(request))]
+    return page(request, "regulator/verify.html", key=key, acts=acts, reasons=reasons)
 
 
 def _reasons(spoken: Words) -> Iterator[tuple[str, str]]:
-    """Why the browser's verifier refuses, by its code; `{size}` and the like are filled in there."""
+    """Why the browser's verifier refuses, by its code; `{size}` and the like are filled there."""
     for key in spoken.keys():  # noqa: SIM118 - a method of catalogues
         if key.startswith(REASON):
             yield key.removeprefix(REASON), spoken.pattern(key)

@@ -1,4 +1,4 @@
-"""What is wrong with a request: each member by its JSON pointer, what was wanted and what was found.
+"""What is wrong with a request: the JSON pointer of each member, what was wanted, what was found.
 
     [{"pointer": "#/reasons/0", "wanted": "a valid string", "found": "a number"},
      {"pointer": "#/subject", "wanted": "this member", "found": "nothing"}]
@@ -56,16 +56,19 @@ def _place(location: Sequence[Any], body: Any, *, missing: bool) -> tuple[list[A
 
     A location may end with the name of a type that a value was tried as, which is no member.
     """
-    parts, value = [], body
+    parts, value = list[Any](), body
     for part in location:
-        if isinstance(value, Mapping) and part in value:
-            value = value[part]
-        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
-            value = value[part]
-        else:
+        if not _has(value, part):
             return ([*parts, part] if missing else parts), value
+        value = value[part]
         parts.append(part)
     return parts, value
+
+
+def _has(value: Any, part: Any) -> bool:
+    if isinstance(value, list):
+        return isinstance(part, int) and part < len(value)
+    return isinstance(value, Mapping) and part in value
 
 
 def _pointer(parts: Sequence[Any]) -> str:
@@ -90,21 +93,12 @@ def _found(each: Mapping[str, Any], value: Any) -> str:
 
 
 def _kind(value: Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a truth value"
-        case int() | float():
-            return "a number"
-        case str():
-            return f"a text of {len(value)} characters"
-        case list():
-            return f"a list of {len(value)}"
-        case Mapping():
-            return "an object"
-        case _:
-            return "no JSON"
+    if isinstance(value, str):
+        return f"a text of {len(value)} characters"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    kinds = {type(None): "null", bool: "a truth value", int: "a number", float: "a number"}
+    return kinds.get(type(value), "an object" if isinstance(value, Mapping) else "no JSON")
 
 
 def listed(found: Sequence[Mapping[str, str]]) -> Iterator[str]:

@@ -112,7 +112,9 @@ def test_the_page_shows_failure_as_clearly(page: Page, house: Product) -> None:
     page.click("#check button")
     expect(page.locator("#bad")).to_be_visible()
     expect(page.locator("#bad h2")).to_have_text("Not verified")
-    expect(page.locator("#reason")).to_have_text(re.compile(r"is entry [\d,]+ of the log, but the log"))
+    expect(page.locator("#reason")).to_have_text(
+        re.compile(r"is entry [\d,]+ of the log, but the log")
+    )
     expect(page.locator("#good")).to_be_hidden()
 
 

@@ -1,8 +1,7 @@
-"""What programs are told when they ask wrongly (clauses 6.4, 6.8, 6.9 and 7.8 of specs/portal.md)."""
+"""What programs are told when they ask wrongly (6.4, 6.8, 6.9 and 7.8 of specs/portal.md)."""
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx

@@ -248,13 +248,13 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
             "slaProperties:\n",
             "roles:\n  - {role: analyst, access: read}\nslaProperties:\n",
         ),
-        r"anonymous-statistics.odcs.yaml: line \d+: roles are those who may read rows.*remove roles",
+        r"statistics.odcs.yaml: line \d+: roles are those who may read rows.*remove roles",
     ),
     "a role of the company that is read from a scene for statistics": (
         edited(
             "company.toml",
             'desk = { scene = "contract-service", service = "customer-care", item = "name" }',
-            'desk = { scene = "anonymous-statistics", service = "statistics-office", item = "job" }',
+            'desk = { scene = "anonymous-statistics", service = "statistics-office", item = "y" }',
         ),
         r"company.toml: line \d+: desk reads an item of one customer.*name a scene that is read",
     ),

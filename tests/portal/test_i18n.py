@@ -144,7 +144,9 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
 }
 SYMBOLS = {
     "language.formats",
+    "list.clause",
     "list.comma",
+    "list.said",
     "list.colon",
     "login.as",
     "regulator.digest",
@@ -169,6 +171,21 @@ def problem_keys() -> Iterator[str]:
     slugs = {*(slug for _, slug in problems.TABLE.values()), *problems.STATUSES.values(), "broken"}
     slugs |= {*problems.TO_PROGRAMS.values()}
     yield from (f"problem.{slug}.{part}" for slug in slugs for part in ("title", "detail"))
+
+
+IN_TEXT = re.compile(r"<(\w+)[^<>]*>[^<>]*\{\{ (of\([^{}]*\)|session\.(?:name|subject)) \}\}")
+NOT_RUN_TOGETHER = {"bdi", "option", "text", "title"}  # of bdi's own kind, or without markup inside
+
+
+def test_5_4_words_of_contracts_and_names_are_isolated_in_pages() -> None:
+    """A name from right to left turns nothing that stands around it, and the other way round."""
+    found = [
+        (path.name, each[0])
+        for path in TEMPLATES
+        for each in IN_TEXT.finditer(path.read_text("utf-8"))
+        if each[1] not in NOT_RUN_TOGETHER
+    ]
+    assert found == []
 
 
 def test_every_language_has_the_same_keys() -> None:

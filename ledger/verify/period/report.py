@@ -120,7 +120,10 @@ def page(report: PeriodReport) -> str:
     rows += [
         ("last seen by others", document["newest"] or "never: only the log says when"),
         ("who attests times", ", ".join(document["vouching"]) or "nobody"),
-        ("seconds between two checkpoints around an act, at most", "none" if document["gap_s"] is None else document["gap_s"]),
+        (
+            "seconds between two checkpoints around an act, at most",
+            "none" if document["gap_s"] is None else document["gap_s"],
+        ),
         ("instructions", document["instructions"]),
         ("changes of the map", document["changes"]),
     ]

@@ -186,7 +186,9 @@ class _Gap:
 
     def __str__(self) -> str:
         late = int((self.before.by - self.at).total_seconds())
-        wide = "" if self.seconds is None else f"; the bounds there rest on a gap of {self.seconds} s"
+        wide = (
+            "" if self.seconds is None else f"; the bounds there rest on a gap of {self.seconds} s"
+        )
         return (
             f"entry {self.index} ({self.kind}) states {self.at:{FORMAT}}, and the first checkpoint"
             f" with it is {late} s later: checkpoints of the time between are missing{wide}"

@@ -205,7 +205,7 @@ def _print(name: str, report: "ReplayReport", since: int, *, as_json: bool) -> N
     )
     for fault in report.faults:
         typer.echo(f"  cannot be verified: {fault}")
-    for each in report.unread:
-        typer.echo(f"  COULD NOT READ: {each}")
+    for what in report.unread:
+        typer.echo(f"  COULD NOT READ: {what}")
     for each in report.differences:
         typer.echo(f"  entry {each.entry}: logged {each.logged}; recomputed {each.derived}")
