@@ -224,6 +224,12 @@ class Settings(BaseSettings):
         "privacy@portal.invalid", "sender of letters to customers", '"privacy@bank.example"'
     )
 
+    mail_sign_in: bool = _setting(
+        False,
+        "customers may sign in with a link by mail; whoever reads their mail can, too",
+        "true",
+    )
+
     controller_name: str = _setting(
         "",
         "legal name of the company that is responsible, for consent records; these are made only"

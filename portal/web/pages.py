@@ -23,6 +23,7 @@ from portal.auth.consent_keys import ConsentKeyStore
 from portal.auth.customer_locks import CustomerLocks
 from portal.auth.departure_codes import DepartureCodes
 from portal.auth.handoff import Handoffs
+from portal.auth.mailed_links import MailedLinks
 from portal.auth.oidc import Client, Pending, Provider
 from portal.auth.one_time import OneTimeStore
 from portal.auth.passkeys import Challenge, Passkeys
@@ -159,6 +160,10 @@ class PortalContext:
     @cached_property
     def departure_codes(self) -> DepartureCodes:
         return DepartureCodes(self.session_table)
+
+    @cached_property
+    def mailed_links(self) -> MailedLinks:
+        return MailedLinks(self.session_table)
 
     @cached_property
     def returning_keys(self) -> ReturningKeys:

@@ -58,6 +58,7 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
         *(f"who.{each}" for each in ("one", "many", "more", "unnamed")),
         *(f"loss.{each}" for each in ("measured", "unmeasured")),
     ],
+    "mailed.": ["lead", "sent"],
     "verify.reason.": [*sorted(REASONS)],
     "right.": [*party.RIGHTS],
     "standing.": [
@@ -125,6 +126,7 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
             "leaving-requested",
             "leaving-stopped",
             "leaving-code",
+            "sign-in",
         )
         for part in ("subject", "body")
     ],

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -441,6 +442,10 @@ def test_the_desk_opens_to_its_roles_alone(
     )
 
 
+def _as_manager(provider: Foreign, claims: dict[str, Any]) -> str:
+    return provider.signed(claims | {"roles": ["account-manager"]})
+
+
 def test_stewards_sign_in_at_a_provider_of_their_own(
     seeded: Path, tmp_path: Path, clock: Clock, foreign: Foreign, staff: Foreign
 ) -> None:
@@ -448,9 +453,7 @@ def test_stewards_sign_in_at_a_provider_of_their_own(
     settings |= {"oidc_client_id": "portal", "desk_oidc_client_id": "portal"}
     client = browser(copy(seeded, tmp_path / "two", demo=False, **settings), clock)
     for provider in (foreign, staff):
-        provider.token = lambda claims, by=provider: by.signed(
-            claims | {"roles": ["account-manager"]}
-        )
+        provider.token = partial(_as_manager, provider)
     desk = "/desk/login"
     assert (
         client.get(f"{desk}/provider", follow_redirects=False)
