@@ -58,12 +58,14 @@ from ledger.storage.vault_store import VAULT
 from ledger.tlog import checkpoint, policy, signed_note
 from ledger.tlog import tiles as tile
 from ledger.tlog.checkpoint import Checkpoint
+from ledger.tlog.merkle import EMPTY_ROOT
 from ledger.tlog.tiles import WIDTH
 from ledger.vault.errors import VaultError
 from ledger.vault.stored_keys import StoredKeys, stored_keys
 from ledger.verify.read_log_rules import ReadLogRules
 
 CONSENT, STATE = "consent", "state"  # names of logs; read logs are named by their instance
+_READ_LOG_ACTS = (ReadLogOpened, ReadLogAnchored, ReadLogClosed)
 Since = Mapping[str, Checkpoint]  # name -> what was checked of that log
 NOTHING: Since = MappingProxyType({})
 
@@ -83,6 +85,18 @@ class PublicEntries:
         with suppress(ValueError):
             if (head := store.head()) is not None:
                 self.seen[name] = checkpoint.parse(signed_note.parse(head.note).text)
+
+    def empty(self, name: str, before: Checkpoint | None) -> None:
+        """Note a read log without entries, so that it is missed later, unless it was closed so.
+
+        `before`: what was seen of it earlier; otherwise its opening is among the events.
+        """
+        acts = [each for each in self.events.values() if isinstance(each, _READ_LOG_ACTS)]
+        own = [each for each in acts if _instance(each.origin) == name]
+        origins = [each.origin for each in own if isinstance(each, ReadLogOpened)]
+        origins += [] if before is None else [before.origin]
+        if origins and not any(isinstance(each, ReadLogClosed) for each in own):
+            self.seen[name] = Checkpoint(origins[0], 0, EMPTY_ROOT)
 
     def add(self, index: int, event: PublicEvent) -> None:
         self.events[index] = event
@@ -295,6 +309,9 @@ def _absent(
     removed = {_instance(e.origin) for e in acts.events.values() if isinstance(e, ReadLogRemoved)}
     expected = {_instance(origin): log.size for origin, log in rules.expected()}
     before = {name: at.size for name, at in since.items() if name not in {CONSENT, STATE}}
+    for each in acts.events.values():
+        if isinstance(each, ReadLogClosed) and not each.size:
+            before.pop(_instance(each.origin), None)  # closed without an entry: it may be gone
     try:
         here = present | removed | {*opened.instances(READS)}
     except DatabaseError as error:
@@ -324,11 +341,14 @@ def _read_log(
     opened: Database, instance: str, progress: Progress, acts: PublicEntries, since: Since
 ) -> Iterator[FsckFinding]:
     home, key = opened.home, f"keys/{instance}.vkey"
-    older, before = Published(home, instance, key), since.get(instance)
+    older, earlier = Published(home, instance, key), since.get(instance)
+    before = earlier if earlier is not None and earlier.size else None
 
     def content(taken: SchemaSnapshot) -> Iterator[FsckFinding]:
         store = taken.store()
         acts.head(instance, store)
+        if instance not in acts.seen:
+            acts.empty(instance, earlier)
         yield from log.check(home, store, key, progress, before)
         yield from published.check(home, instance, store, older, before.size if before else 0)
         yield from _anchored(store, instance, acts)

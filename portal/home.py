@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from portal.consent import gpc
 from portal.signin import trial
-from portal.web.pages import LANGUAGE_COOKIE, StaticFile, context, page
+from portal.web.pages import LANGUAGE_COOKIE, PortalContext, StaticFile, context, page
 from portal.web.problems import MalformedFormError, NotFoundError
 from portal.web.security import own_path
 
@@ -31,9 +31,14 @@ def landing(request: Request) -> Response:
     facts: dict[str, Any] = {
         "people": trial.people(context(request).product),
         "provider": provider,
+        "mailed": _signs_in_by_mail(context(request)),
         "signal": gpc.asked(request),
     }
     return page(request, "shared/landing.html", **facts)
+
+
+def _signs_in_by_mail(here: PortalContext) -> bool:
+    return here.post is not None and here.product.settings.mail_sign_in
 
 
 @router.get("/.well-known/gpc.json")

@@ -353,6 +353,12 @@ class _CompanyFile:
         use = ItemUse(**declared)
         self._scene(role, use.scene, scenes)
         scene = scenes[use.scene]
+        if scene.counts_everybody:
+            raise self._wrong(
+                role,
+                f"{role} reads an item of one customer, and scene {use.scene!r} is for statistics, "
+                "which answers about nobody: name a scene that is read",
+            )
         self._known(role, "service", use.service, [each.id for each in scene.services])
         self._known(role, "item", use.item, scene.fields)
         return use

@@ -100,6 +100,12 @@ def load_scene(path: Path, source: SourceContract) -> Scene:
             ),
         )
         _require_counting(scene)
+        with odcs.at(data.lines.get("roles", 0)):
+            odcs.want(
+                not (scene.counts_everybody and "roles" in data),
+                "roles are those who may read rows, and of a scene for statistics nobody may: "
+                "remove roles, and name in `services` who counts",
+            )
         return scene
 
 

@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Any, Protocol
 
 import msgspec
@@ -46,6 +47,7 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 JSON = b"application/json"
 METADATA = "/.well-known/authzen-configuration"
+MAX_PATH = 200  # characters of an unknown path that are compared with known ones
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
@@ -134,9 +136,7 @@ class GateApp:
         if path == METADATA:
             return _metadata(scope, headers)
         if self._polls is None or path != changes.PATH:
-            raise HttpError(
-                404, "not-found", "No such resource", f"see the API description: {path}"
-            )
+            raise HttpError(404, "not-found", "No such resource", self._instead_of(path))
         _require_method(scope, "GET")
         service = await self._asker(scope, headers, asked)
         query, client = scope.get("query_string", b""), connection.known(scope)
@@ -144,6 +144,13 @@ class GateApp:
         if asked.by is not None:  # it may have waited
             await asyncio.to_thread(asked.by.require_live)
         return answer
+
+    def _instead_of(self, path: str) -> str:
+        """What to do about a path that is not served."""
+        served = [*self._quick, *self._routes, METADATA, changes.PATH]
+        alike = get_close_matches(path[:MAX_PATH], served, 1)
+        meant = f"did you mean {alike[0]}? " if alike else ""
+        return f"{meant}see the API description for the paths that there are"
 
     async def _asker(self, scope: Scope, headers: Mapping[bytes, bytes], asked: "_Asked") -> str:
         """Who asks, if their API key is for this. Raises HttpError, KeyScopeError."""

@@ -4,7 +4,8 @@
     GET  /.well-known/oauth-protected-resource/mcp     who issues the tokens (RFC 9728)
 
 The token is verified as the gate verifies it, and goes to the gate with each call of a tool. There
-are no sessions: nothing that one request says counts for the next.
+are no sessions: nothing that one request says counts for the next. While the keys of services
+cannot be read, nobody is let in: 503.
 """
 
 import asyncio
@@ -19,10 +20,13 @@ from mcp.server.auth.routes import build_resource_metadata_url, create_protected
 from mcp.server.lowlevel.server import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from pydantic import AnyHttpUrl
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
+from starlette.authentication import AuthenticationError
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -32,6 +36,7 @@ from gate.http import connection
 from gate.http.app import Authenticator
 from gate.mcp import server
 from gate.storage.api_keys import PREFIX
+from ledger.storage.database import DatabaseError
 
 PATH = AGENTS
 METADATA = f"/.well-known/oauth-protected-resource{PATH}"
@@ -62,7 +67,7 @@ def application(access: AgentAccess, service_api: ASGIApp, version: str) -> Star
     backend = BearerAuthBackend(_GateTokens(access.authenticator))
     return Starlette(
         routes=[Route(PATH, scoped, methods=["POST"]), *routes],
-        middleware=[Middleware(AuthenticationMiddleware, backend=backend)],
+        middleware=[Middleware(AuthenticationMiddleware, backend=backend, on_error=_nobody_known)],
     )
 
 
@@ -80,8 +85,21 @@ class _GateTokens:
 
     async def verify_token(self, token: str) -> AccessToken | None:
         sent = b"Bearer " + token.encode("latin-1", "replace")
-        service = self._authenticator.service({b"authorization": sent})
+        headers = {b"authorization": sent}
+        try:
+            if PREFIX.encode() in sent:  # looked up in a database
+                service = await asyncio.to_thread(self._authenticator.service, headers)
+            else:
+                service = self._authenticator.service(headers)
+        except (DatabaseError, SQLAlchemyError) as error:
+            raise AuthenticationError from error
         return None if service is None else AccessToken(token=token, client_id=service, scopes=[])
+
+
+def _nobody_known(_: HTTPConnection, __: AuthenticationError) -> JSONResponse:
+    """The answer while the keys of services cannot be read, as the rest of the API gives it."""
+    title, detail = "The keys of services cannot be read", "nothing was read: try again later"
+    return _problem(503, "database-down", title, detail)
 
 
 class _KeyScope:
@@ -98,19 +116,16 @@ class _KeyScope:
                 if isinstance(service, KeyedService):
                     service.require_endpoint(PATH)
             except KeyScopeError as error:
-                await _refused(str(error))(scope, receive, send)
+                title = "Outside the scope of the API key"
+                await _problem(403, "key-scope", title, str(error))(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
 
-def _refused(detail: str) -> JSONResponse:
-    problem = {
-        "type": "urn:sovereign:problem:key-scope",
-        "title": "Outside the scope of the API key",
-        "status": 403,
-        "detail": detail,
-    }
-    return JSONResponse(problem, 403, media_type="application/problem+json")
+def _problem(status: int, slug: str, title: str, detail: str) -> JSONResponse:
+    """A problem (RFC 9457)."""
+    problem = {"type": f"urn:sovereign:problem:{slug}", "title": title, "status": status}
+    return JSONResponse(problem | {"detail": detail}, status, media_type="application/problem+json")
 
 
 class _AsAgent:

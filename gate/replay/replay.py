@@ -35,7 +35,7 @@ from gate.replay.entry_parser import Beginning, Leaf, Leaves, MalformedLeafError
 from gate.replay.few import EverybodyNeededError, FewHistory
 from gate.replay.history import ActiveState, History, ReplayGrounds
 from gate.replay.report import ReplayReport
-from gate.replay.verified_log import UnverifiedLogError, VerifiedLog
+from gate.replay.verified_log import UnreadLogError, UnverifiedLogError, VerifiedLog
 from gate.state import consent_bits
 from gate.storage import membership
 from gate.storage.read_log import ReadLogDatabase
@@ -75,6 +75,8 @@ def replay(  # noqa: PLR0913 - the last four have defaults
         try:
             consent = verified_log.consent(ledger)
             verified = verified_log.read_log(log, home, ledger, since)
+        except UnreadLogError as error:
+            return ReplayReport(unread=[str(error)])
         except UnverifiedLogError as error:
             return ReplayReport(faults=[str(error)])
     if verified is None or verified.head.size <= since:

@@ -34,6 +34,10 @@ class UnverifiedLogError(Exception):
     """The log is not what its checkpoint signs; nothing can be derived from it."""
 
 
+class UnreadLogError(UnverifiedLogError):
+    """A file of the log could not be read: nobody knows whether the log is right."""
+
+
 @dataclass(frozen=True, slots=True)
 class AnchoredSizes:
     """Sizes of a read log that the consent log recorded, ascending, and the minute of each."""
@@ -121,7 +125,7 @@ def _signed(key: Path, note: str) -> Checkpoint:
     try:
         return published.trusted(key).verify(signed_note.parse(note))
     except OSError as error:
-        raise UnverifiedLogError(f"keys/{key.name} cannot be read: {error.strerror}") from error
+        raise UnreadLogError(f"keys/{key.name} cannot be read: {error.strerror}") from error
     except ValueError as error:  # NoteError, LogPolicyError, or not even text
         raise UnverifiedLogError(f"its checkpoint, by keys/{key.name}: {error}") from error
 

@@ -10,7 +10,8 @@ With --log, the verdict prints between which times that others attest the entry 
 Exit status 0: the file proves what is printed. 1: it does not; the reason is printed.
 2: a file could not be read, or the arguments are wrong. 3: the file proves what is printed, but
 the policy has a quorum of witnesses, and the folder of --log lacks the checkpoints that they
-cosigned: after which time the entry was made could not be read.
+cosigned, all of them or those around the entry: between which times the entry was made could not
+be read, or only roughly.
 """
 
 import argparse
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"NOT VERIFIED: {printable(str(error))}\n")
         return 1
     sys.stdout.write(text)
-    return 3 if bounds.unread else 0
+    return 3 if bounds.unread or bounds.missing else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -119,8 +120,9 @@ def _bounds(
         upper = [each for each in (seen, found.before) if each is not None]
         first = min(upper, key=lambda each: each.by, default=None)
         bounds = Bounds(found.after, first, found.unread)
-    bounds.require(from_log.moment(proven.extra["event"]["at"]))
-    return bounds
+    stated = from_log.moment(proven.extra["event"]["at"])
+    bounds.require(stated)
+    return bounds if times is None else bounds.with_gap(stated)
 
 
 def _proven(chosen: argparse.Namespace) -> tuple[str, Bounds]:

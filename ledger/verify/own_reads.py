@@ -8,10 +8,13 @@ verified first: its entries hash to the root that its key signed. An entry is th
 has the tag that their key derives for it, or if the list or set that it names has them. Lists and
 sets are in the folder `--named`, by their digests. `--listed` compares with `reads.json` of the
 customer's archive, which also says what became of each answer: delivered, cut or unknown. That is
-the company's own note: nothing proves it. It needs the standard library and `cryptography` only.
+the company's own note: nothing proves it. A read that an earlier list has and no log has any more
+was removed from the logs. It needs the standard library and `cryptography` only.
 
-Exit status 0: every entry was looked at. 1: a log or file is not what it must be, or the list lacks
-an entry. 2: something cannot be read. 3: what is printed is true, but some logs, lists or sets that
+Exit status 0: every entry was looked at, and nothing is wrong. 1: something was read and is wrong:
+a log or a named file is not what it must be, the list lacks an entry, or no log has one that it
+lists. 2: an argument cannot be used: no such file, or not one of this form; nothing was looked at.
+3: nothing is wrong in what was read, but a log could not be read, or some logs, lists or sets that
 were announced or named were not given, or are no longer kept.
 """
 
@@ -20,7 +23,7 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,18 +67,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if bool(chosen.consent) != bool(chosen.policy):
         parser.error("--consent and --policy are given together")
     try:
-        result = _searched(chosen)
+        given = _given(chosen)
+    except OSError as error:
+        sys.stderr.write(f"NOTHING WAS LOOKED AT: {error.filename}: {error.strerror}\n")
+        return 2
+    except _REFUSED as error:
+        sys.stderr.write(f"NOTHING WAS LOOKED AT: {printable(str(error))}\n")
+        return 2
+    try:
+        result = _searched(chosen, given)
     except OSError as error:
         sys.stderr.write(f"COULD NOT READ: {error.filename}: {error.strerror}\n")
-        return 2
+        return 3
     except UnreadableError as error:
         sys.stderr.write(f"COULD NOT READ: {printable(str(error))}\n")
-        return 2
+        return 3
     except _REFUSED as error:
         sys.stderr.write(f"NOT VERIFIED: {printable(str(error))}\n")
         return 1
     sys.stdout.write(_json(result) if chosen.json else _text(result))
-    return 1 if result["not_listed"] else 3 if result["incomplete"] else 0
+    wrong = result["not_listed"] or result["not_logged"]
+    return 1 if wrong else 3 if result["incomplete"] else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,41 +105,64 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _searched(chosen: argparse.Namespace) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """The files that the arguments name, parsed."""
+
+    mine: ReadKeys
+    trust: PolicyDemand | None  # of the consent log
+    keys: Mapping[str, AnnouncedLog]  # without a consent log
+    listed: dict[tuple[Any, ...], list[str]] | None
+
+
+def _given(chosen: argparse.Namespace) -> _Given:
+    """Raises OSError, and what _REFUSED has."""
     mine = read_keys.parse(read(chosen.keys, read_keys.MAX_SIZE))
-    logs, named = _announced(chosen), NamedFiles(chosen.named)
+    listed = None if chosen.listed is None else _listed(chosen.listed)
+    if chosen.policy:
+        demand = PolicyDemand(policy.parse(read(chosen.policy, policy.MAX_SIZE)))
+        return _Given(mine, demand, {}, listed)
+    lines = [line for path in chosen.key for line in read(path).decode().splitlines()]
+    keys = {policy.log_key(line).name: AnnouncedLog(line) for line in lines}
+    return _Given(mine, None, keys, listed)
+
+
+def _searched(chosen: argparse.Namespace, given_files: _Given) -> dict[str, Any]:
+    mine, listed, logs = given_files.mine, given_files.listed, given_files.keys
+    if given_files.trust is not None:
+        logs = announced_read_logs.announced(fetcher.at(chosen.consent), given_files.trust)
+    named = NamedFiles(chosen.named)
     found = [_log(fetcher.at(each), logs, mine, named) for each in chosen.logs]
     results = [each for each in found if each is not None]
     given = {each.origin for each in results}
     if len(given) < len(results):
         raise UnsoundLogError("one log was given twice")
     anchored = {name for name, each in logs.items() if each.anchors}
+    growing = {name for name, each in logs.items() if each.closed is None}
     removed = {name: each.removed for name, each in logs.items() if each.removed is not None}
-    wanted = anchored if chosen.consent else mine.logs.keys()
+    wanted = anchored | growing if chosen.consent else mine.logs.keys()
     absent = sorted(wanted - given - removed.keys())
     not_kept = sorted((removed[name], name) for name in removed.keys() & anchored - given)
     own = [each for result in results for each in result.own]
-    listed = None if chosen.listed is None else _listed(chosen.listed)
     compared = [(each, UNKNOWN if listed is None else _taken(listed, each)) for each in own]
     lacking = [each for each, delivery in compared if delivery is None]
+    partial = bool(absent or not_kept) or any(each.undecided for each in results)
+    left = (
+        _left(listed) if listed is not None and chosen.consent else []
+    )  # or not all logs are known
+    shown = min((each.looked for each in results if each.origin in growing), default=MAX_LISTED)
+    gone = [] if partial else [each for each in left if each["entry"] < shown]
     return {
         "absent": absent,
-        "empty": sorted(logs.keys() - anchored - given) if chosen.consent else [],
-        "incomplete": bool(absent or not_kept) or any(each.undecided for each in results),
+        "empty": sorted(logs.keys() - wanted - given) if chosen.consent else [],
+        "incomplete": partial or len(gone) < len(left),
         "logs": [asdict(each) | {"own": len(each.own)} for each in results],
         "not_kept": [{"closed": f"{at:%Y-%m-%d}", "origin": name} for at, name in not_kept],
+        "not_found": [] if partial else [each for each in left if each not in gone],
         "not_listed": [each.place for each in lacking],
+        "not_logged": gone,
         "own": [asdict(each) | {"delivery": noted or UNKNOWN} for each, noted in compared],
     }
-
-
-def _announced(chosen: argparse.Namespace) -> dict[str, AnnouncedLog]:
-    """The read logs with their keys: those that the consent log announced, or those given."""
-    if chosen.consent:
-        trust = PolicyDemand(policy.parse(read(chosen.policy, policy.MAX_SIZE)))
-        return announced_read_logs.announced(fetcher.at(chosen.consent), trust)
-    lines = [line for path in chosen.key for line in read(path).decode().splitlines()]
-    return {policy.log_key(line).name: AnnouncedLog(line) for line in lines}
 
 
 def _log(
@@ -189,10 +224,20 @@ def _taken(listed: Mapping[tuple[Any, ...], list[str]], own: OwnRead) -> str | N
     return last if same else UNKNOWN
 
 
+def _left(listed: Mapping[tuple[Any, ...], list[str]]) -> list[dict[str, Any]]:
+    """The reads of a list that no given log has."""
+    shown = [
+        dict(zip(("entry", *_NAMED), row, strict=False)) for row, n in listed.items() for _ in n
+    ]
+    return sorted(shown, key=lambda each: (each["at"], each["entry"]))
+
+
+_NAMED = ("action", "at", "scene", "service", "subject")
+
+
 def _row(index: int, entry: Mapping[str, Any]) -> tuple[Any, ...]:
-    names = ("action", "at", "scene", "service", "subject")
     views = {} if entry["action"] == STATISTICS else entry["views"]
-    return (index, *(entry[name] for name in names), *sorted(views.items()))
+    return (index, *(entry[name] for name in _NAMED), *sorted(views.items()))
 
 
 def _json(result: Mapping[str, Any]) -> str:
@@ -207,12 +252,25 @@ def _text(result: Mapping[str, Any]) -> str:
         f"  NOT KEPT    the log {each['origin']}, closed {each['closed']}: removed as declared"
         for each in result["not_kept"]
     ]
-    lines += [f"  NO ENTRY    was ever anchored of the log {each}" for each in result["empty"]]
+    lines += [f"  NO ENTRY    the log {each} was closed without one" for each in result["empty"]]
+    lines += [
+        f"  NOT LOGGED  {_listed_line(each)}: listed, and in no log"
+        for each in result["not_logged"]
+    ]
+    lines += [
+        f"  NOT FOUND   {_listed_line(each)}: listed, and perhaps not published yet"
+        for each in result["not_found"]
+    ]
     lines += [f"  NOT LISTED  {each}" for each in result["not_listed"]]
     looked = sum(each["looked"] for each in result["logs"])
     complete = "some could not be decided" if result["incomplete"] else "each was decided"
     lines.append(f"{len(result['own'])} of {looked} entries are yours; {complete}")
     return "".join(f"{printable(line)}\n" for line in lines)
+
+
+def _listed_line(read: Mapping[str, Any]) -> str:
+    by = f"{read['action']} by {read['service']} for {read['scene']}"
+    return f"entry {read['entry']}  {read['at']}  {by}"
 
 
 def _log_lines(log: Mapping[str, Any]) -> Iterator[str]:

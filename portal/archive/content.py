@@ -36,7 +36,6 @@ from portal.archive import imported, interactions
 from portal.archive.holding import CustomerRecords
 from portal.archive.pack import ArchivePart, document, packed
 from portal.storage import words
-from steward.language import catalogue
 from steward.language.catalogue import Catalogue
 from steward.oversight.authority_access import AuthorityAccesses
 from steward.oversight.explanations import Explanations, StoredReadLogs
@@ -111,16 +110,16 @@ def _parts(
     yield from _table("reads", reads, _which_reads(records))
     written = [*_row(records, subject), *_written(records, subject)]
     yield from written
-    if (readable := interactions.page(written, _language(history))) is not None:
+    if (readable := interactions.page(written, _language(records, history))) is not None:
         yield readable
     progress(known, known)
 
 
-def _language(history: Sequence[RecordedInstruction]) -> Catalogue:
-    """That of the customer's last decision, or English."""
-    known = catalogue.load()
-    last = history[-1].event.wording.locale if history else catalogue.ENGLISH
-    return known.get(last, known[catalogue.ENGLISH])
+def _language(records: CustomerRecords, history: Sequence[RecordedInstruction]) -> Catalogue:
+    """That of the customer's last decision, or the company's first."""
+    first = next(iter(records.spoken))
+    last = history[-1].event.wording.locale if history else first
+    return records.spoken.get(last, records.spoken[first])
 
 
 def _which_reads(records: CustomerRecords) -> str:
@@ -172,7 +171,7 @@ def _row(records: CustomerRecords, subject: str) -> Iterator[ArchivePart]:
     try:
         row = records.tables.row(subject, columns)
     except SourceUnavailableError:
-        why = "\n".join(each.plain("archive.no-row") for each in catalogue.load().values())
+        why = "\n".join(each.plain("archive.no-row") for each in records.spoken.values())
         yield ArchivePart(UNAVAILABLE, f"{why}\n".encode(), TEXT, "Why your row is not here")
         return
     if row is None:

@@ -9,6 +9,7 @@ from gate.contracts.scene import Scene
 from gate.contracts.source import SourceContract
 from gate.reads.sources.interface import SourceUnavailableError
 from ledger.service import Ledger
+from steward.language.catalogue import Catalogue
 from steward.oversight.register import Register
 
 
@@ -35,13 +36,17 @@ class UnreachableRows:
 
 @dataclass(frozen=True, slots=True)
 class CustomerRecords:
-    """The ledger, source and contracts of the data directory `home`."""
+    """The ledger, source and contracts of the data directory `home`.
+
+    `spoken`: the company's languages by tag, the one to fall back to first.
+    """
 
     home: Path
     ledger: Ledger
     source: SourceContract
     scenes: Mapping[str, Scene]
     tables: SubjectRows | None  # None: no table of customers
+    spoken: Mapping[str, Catalogue]
 
     def register(self) -> Register:
         return Register(self.home, self.ledger)

@@ -1,13 +1,14 @@
 """A page on which a customer reads what was written to, about or by them: interactions.html.
 
 The machine-readable files stay beside it, and hold the same texts. The page loads nothing and runs
-nothing. Its headings are in the language of the customer's last decision.
+nothing. Its headings are in the language of the customer's last decision, or the company's first.
 """
 
 from collections.abc import Sequence
 from html import escape
 
 from portal.archive.pack import ArchivePart
+from steward.language import catalogue
 from steward.language.catalogue import Catalogue
 
 FOLDER = "interactions/"
@@ -48,7 +49,7 @@ def page(parts: Sequence[ArchivePart], spoken: Catalogue) -> ArchivePart | None:
     )
     title = escape(spoken.plain("archive.interactions.title"))
     lead = escape(spoken.plain("archive.interactions.lead"))
-    direction = str(spoken.locale.text_direction)
+    direction = str(catalogue.of_language(spoken.tag).text_direction)  # not that of its formats
     html = _PAGE.format(lang=spoken.tag, dir=direction, title=title, lead=lead, texts=shown)
     return ArchivePart(NAME, html.encode(), MEDIA_TYPE, "The same texts, to read")
 

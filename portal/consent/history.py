@@ -78,13 +78,12 @@ def page(
 
 def sentence(row: HistoryEntry, spoken: Words) -> str:
     """An instruction in one plain sentence, without markup."""
-    parts = [spoken.plain(row.did)]
+    whole = spoken.plain(row.did)
     if row.scene:
-        parts.append(spoken.of(row.scene))
-    whole = " ".join(parts)
+        whole = spoken.plain("list.said", did=whole, scene=spoken.of(row.scene))
     if row.items:
         scope = spoken.plain(row.scope, items=spoken.listed(row.items))
-        whole += spoken.plain("list.comma") + scope
+        whole += spoken.plain("list.clause") + scope
     return whole
 
 

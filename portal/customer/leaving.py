@@ -23,6 +23,7 @@ from portal.archive.building import Builds
 from portal.archive.holding import CustomerRecords
 from portal.archive.store import KEY, ArchiveStore
 from portal.auth.session import Session
+from portal.configuration import languages
 from portal.consent import departure, history
 from portal.operations.erasure import Eraser
 from portal.operations.wiring import Product, secret
@@ -40,7 +41,12 @@ MAX_SHOWN = 50  # newest instructions
 def builds(product: Product, at: datetime) -> Builds:
     """Builds archives for one application. Deletes those that have expired at `at`."""
     records = CustomerRecords(
-        product.home, product.ledger, product.source, product.scenes, product.gate.source
+        product.home,
+        product.ledger,
+        product.source,
+        product.scenes,
+        product.gate.source,
+        languages.catalogues(product.company),
     )
     archives = ArchiveStore(product.home, secret(product.home / KEY))
     archives.sweep(at)

@@ -8,15 +8,18 @@ it. Losing the file costs time and nothing else: everything is checked again.
 
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Self
 
 import msgspec
+from sqlalchemy.exc import DBAPIError
 
 from gate.storage.read_log import ReadLogDatabase
 from ledger.events.envelope import ReadLogAnchored, ReadLogClosed
 from ledger.integrity import published
 from ledger.reader import RecordedEvent
+from ledger.storage.database import DatabaseError
 from ledger.tlog import atomic_file
 from ledger.tlog.checkpoint import Checkpoint
 from ledger.tlog.tiles import MalformedTileError
@@ -60,20 +63,27 @@ def save(home: Path, positions: CheckedPositions) -> None:
 
 
 def contradiction(home: Path, instance: str, position: CheckedPosition) -> str | None:
-    """What is wrong if a read log no longer has the entries up to `position`."""
-    log = ReadLogDatabase(home, instance)
+    """What is wrong if a read log no longer has the entries up to `position`.
+
+    None if its database cannot be read: a replay says so.
+    """
     try:
-        head = log.store.head()
-        if head is None or head.size < position.size:
-            size = head.size if head else 0
-            return f"it was cut: it has {size} entries, want {position.size} or more"
-        try:
-            root = b64encode(published.root_at(log.store, position.size)).decode()
-        except MalformedTileError as error:
-            return f"its tiles cannot be read: {error}"
-        return None if root == position.root else f"its first {position.size} entries were replaced"
-    finally:
-        log.close()
+        with closing(ReadLogDatabase(home, instance)) as log:
+            return _contradicted(log, position)
+    except (DatabaseError, DBAPIError):
+        return None
+
+
+def _contradicted(log: ReadLogDatabase, position: CheckedPosition) -> str | None:
+    head = log.store.head()
+    if head is None or head.size < position.size:
+        size = head.size if head else 0
+        return f"it was cut: it has {size} entries, want {position.size} or more"
+    try:
+        root = b64encode(published.root_at(log.store, position.size)).decode()
+    except MalformedTileError as error:
+        return f"its tiles cannot be read: {error}"
+    return None if root == position.root else f"its first {position.size} entries were replaced"
 
 
 def anchored(home: Path, announced: Iterable[RecordedEvent]) -> Mapping[str, CheckedPosition]:

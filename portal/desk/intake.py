@@ -42,7 +42,7 @@ class ExplainedDecisionBody(BaseModel):
     model_version: str
     prompt_version: str = ""
     read_log: str
-    entry: int
+    entry: StrictInt
     tokens: Annotated[StrictInt, Field(ge=0, le=10**9)] | None = None
     on_behalf_of: PersonName | None = None
 

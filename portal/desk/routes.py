@@ -50,7 +50,7 @@ Me = Annotated[Session, Depends(steward)]
 def show(request: Request, here: Here) -> Response:
     me = _session(request)
     if me is None:
-        provider = context(request).provider is not None
+        provider = context(request).desk_provider is not None
         return page(request, "desk/login.html", roles=ROLES, steward=None, provider=provider)
     at = context(request).clock()
     return _page(
@@ -75,15 +75,16 @@ def sign_in(request: Request, here: Here, role: Short) -> Response:
 
 @router.get("/login/provider")
 def go_to_provider(request: Request) -> Response:
-    return routes.to_provider(request, "come_back_to_desk")
+    return routes.to_provider(request, context(request).desk_provider, "come_back_to_desk")
 
 
 @router.get("/login/callback")
 def come_back_to_desk(
     request: Request, here: Here, code: routes.Code = "", state: routes.State = ""
 ) -> Response:
-    claims = routes.claims(request, code, state)
-    roles = claims.get(here.product.settings.oidc_roles_claim)
+    claims = routes.claims(request, context(request).desk_provider, code, state)
+    stated = claims.get(here.product.settings.oidc_roles_claim)
+    roles = [stated] if isinstance(stated, str) else stated  # some providers write one as a text
     role = next((role for role in ROLES if isinstance(roles, list) and role in roles), None)
     if role is None or not str(claims.get("sub", "")):
         raise LoginRefusedError

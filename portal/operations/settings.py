@@ -224,6 +224,12 @@ class Settings(BaseSettings):
         "privacy@portal.invalid", "sender of letters to customers", '"privacy@bank.example"'
     )
 
+    mail_sign_in: bool = _setting(
+        False,
+        "customers may sign in with a link by mail; whoever reads their mail can, too",
+        "true",
+    )
+
     controller_name: str = _setting(
         "",
         "legal name of the company that is responsible, for consent records; these are made only"
@@ -315,7 +321,22 @@ class Settings(BaseSettings):
     oidc_customer_claim: str = _setting(
         "sub", "claim that holds the customer's number", '"customer_number"'
     )
-    oidc_roles_claim: str = _setting("roles", "claim that holds a steward's roles", '"groups"')
+    oidc_roles_claim: str = _setting(
+        "roles", "claim that holds a steward's role, as a text, or roles, as a list", '"groups"'
+    )
+    desk_oidc_issuer: str = _setting(
+        "",
+        "provider that stewards sign in at, where it is another than the customers'",
+        '"https://staff.example"',
+    )
+    desk_oidc_client_id: str = _setting(
+        "", "this portal's client id at the stewards' provider", '"desk"'
+    )
+    desk_oidc_client_secret: SecretStr = _setting(
+        SecretStr(""),
+        "the portal's secret at the stewards' provider; better in the environment than in a file",
+        '"…"',
+    )
 
     token_jwks: str = _setting(
         "",

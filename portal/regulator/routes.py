@@ -1,6 +1,7 @@
 """Routes of the regulator's pages: public data only, no personal data, no login."""
 
 import re
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,8 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 
 from portal.consent import history
 from portal.regulator import logs, releases
-from portal.web.pages import context, page
+from portal.web.i18n import Words
+from portal.web.pages import context, page, words
 from portal.web.problems import NotFoundError
 from steward.oversight import stale_releases
 
@@ -22,6 +24,7 @@ RESOURCE = re.compile(
     r"checkpoint|tile/([0-9]{1,2}|entries)/(x[0-9]{3}/)*[0-9]{3}(\.p/[0-9]{1,3})?"
 )
 HOUR_S = 3600
+REASON = "verify.reason."  # keys of the messages why a receipt proves nothing
 
 
 @router.get("/regulator")
@@ -70,7 +73,15 @@ def verify(request: Request) -> Response:
     """The page of the second verifier, which runs in the browser."""
     keys = logs.keys(context(request).product.home / "keys")
     key = "\n".join(keys.get("consent", []))
-    return page(request, "regulator/verify.html", key=key, acts=history.names())
+    acts, reasons = history.names(), [*_reasons(words(request))]
+    return page(request, "regulator/verify.html", key=key, acts=acts, reasons=reasons)
+
+
+def _reasons(spoken: Words) -> Iterator[tuple[str, str]]:
+    """Why the browser's verifier refuses, by its code; `{size}` and the like are filled there."""
+    for key in spoken.keys():  # noqa: SIM118 - a method of catalogues
+        if key.startswith(REASON):
+            yield key.removeprefix(REASON), spoken.pattern(key)
 
 
 @router.get("/contracts/{scene}.odcs.yaml")

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Form, Query
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from portal.auth.oidc import LoginError, Pending
+from portal.auth.oidc import LoginError, Pending, Provider
 from portal.auth.passkeys import Challenge, Host, PasskeyError
 from portal.auth.session import COOKIE, Identity, put_cookie
 from portal.consent import gpc, returning
@@ -68,13 +68,14 @@ def sign_in(request: Request, customer: Annotated[str, Form()]) -> Response:
 
 @router.get("/login/provider")
 def go_to_provider(request: Request) -> Response:
-    return to_provider(request, "come_back")
+    return to_provider(request, context(request).provider, "come_back")
 
 
 @router.get("/login/callback")
 def come_back(request: Request, code: Code = "", state: State = "") -> Response:
-    claim = context(request).product.settings.oidc_customer_claim
-    return _welcome(request, _customer(claims(request, code, state).get(claim)))
+    here = context(request)
+    claim = here.product.settings.oidc_customer_claim
+    return _welcome(request, _customer(claims(request, here.provider, code, state).get(claim)))
 
 
 @router.post("/login/passkey/options")
@@ -121,9 +122,8 @@ def sign_out(request: Request) -> Response:
     return response
 
 
-def to_provider(request: Request, back: str) -> Response:
-    """Send the browser to the provider, which sends it on to the route named `back`."""
-    provider = context(request).provider
+def to_provider(request: Request, provider: Provider | None, back: str) -> Response:
+    """Send the browser to a provider, which sends it on to the route named `back`."""
     if provider is None:
         raise NotFoundError
     try:
@@ -134,9 +134,9 @@ def to_provider(request: Request, back: str) -> Response:
     return begin(request, pending, RedirectResponse(address, 303))
 
 
-def claims(request: Request, code: str, state: str) -> Mapping[str, Any]:
-    """The claims of the person who came back from the provider. Raises LoginRefusedError."""
-    provider, pending = context(request).provider, finish(request)
+def claims(request: Request, provider: Provider | None, code: str, state: str) -> Mapping[str, Any]:
+    """The claims of the person who came back from this provider. Raises LoginRefusedError."""
+    pending = finish(request)
     if provider is None or not isinstance(pending, Pending):
         raise LoginRefusedError
     if not secrets.compare_digest(pending.state.encode(), state.encode()):

@@ -118,7 +118,8 @@ class Words(Catalogue):
 
     def listed(self, texts: Sequence[Text]) -> str:
         """The texts, as this language joins them: `a, b and c`."""
-        return format_list([self.of(text) for text in texts], locale=self.locale)
+        each = [self.isolated(self.of(text)) for text in texts]
+        return format_list(each, locale=self.locale)
 
     def keys(self) -> Iterator[str]:
         return iter(self.messages)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 from jinja2 import Environment, FileSystemLoader, PrefixLoader, StrictUndefined
+from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.types import Scope
@@ -22,6 +23,7 @@ from portal.auth.consent_keys import ConsentKeyStore
 from portal.auth.customer_locks import CustomerLocks
 from portal.auth.departure_codes import DepartureCodes
 from portal.auth.handoff import Handoffs
+from portal.auth.mailed_links import MailedLinks
 from portal.auth.oidc import Client, Pending, Provider
 from portal.auth.one_time import OneTimeStore
 from portal.auth.passkeys import Challenge, Passkeys
@@ -103,13 +105,24 @@ class PortalContext:
 
     @cached_property
     def provider(self) -> Provider | None:
-        """The OpenID Connect provider, if the settings name one."""
+        """The customers' OpenID Connect provider, if the settings name one."""
         known = self.product.settings
-        if not known.oidc_issuer:
+        return self._provider(known.oidc_issuer, known.oidc_client_id, known.oidc_client_secret)
+
+    @cached_property
+    def desk_provider(self) -> Provider | None:
+        """The stewards' provider: their own if the settings name one, else the customers'."""
+        known = self.product.settings
+        if not known.desk_oidc_issuer:
+            return self.provider
+        secret = known.desk_oidc_client_secret
+        return self._provider(known.desk_oidc_issuer, known.desk_oidc_client_id, secret)
+
+    def _provider(self, issuer: str, client: str, secret: SecretStr) -> Provider | None:
+        if not issuer:
             return None
-        secret = known.oidc_client_secret.get_secret_value()
-        client = Client(known.oidc_issuer, known.oidc_client_id, secret)
-        return Provider(client, lambda: self.clock().timestamp())
+        registered = Client(issuer, client, secret.get_secret_value())
+        return Provider(registered, lambda: self.clock().timestamp())
 
     @cached_property
     def customer_locks(self) -> CustomerLocks:
@@ -147,6 +160,10 @@ class PortalContext:
     @cached_property
     def departure_codes(self) -> DepartureCodes:
         return DepartureCodes(self.session_table)
+
+    @cached_property
+    def mailed_links(self) -> MailedLinks:
+        return MailedLinks(self.session_table)
 
     @cached_property
     def returning_keys(self) -> ReturningKeys:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
 
 from gate.decision.key_scope import KeyScopeError
 from gate.readlog.writer import JournalError
@@ -30,6 +31,7 @@ from ledger.storage.interface import ForkError
 from ledger.vault.commitments import LegacyDataKeyError
 from portal.archive import building as archive_busy
 from portal.auth.passkeys import PasskeyError
+from portal.web import request_faults
 from portal.web.pages import forget_sessions, page, partial, words
 from portal.web.replay_service import PeriodError, ReplayBusyError
 from steward.cases.case import CaseConflictError, MalformedActError, UnknownCaseError
@@ -162,6 +164,8 @@ DOWN_LOG_S = 60.0
 _LOG = logging.getLogger("sovereign")
 INSTEAD_OF_THE_PAGE = {"HX-Retarget": "#main", "HX-Reswap": "innerHTML show:window:top"}
 STATUSES = {404: "not-found", 405: "method"}  # slugs of the framework's own errors
+BEARER_PATHS = ("/v1/", "/access/", "/token", "/mcp")  # of services, which send a token
+TO_PROGRAMS = {"malformed": "request", "not-found": "path"}  # whose words differ from a page's
 
 
 async def answer(request: Request, error: Exception) -> Response:
@@ -195,7 +199,7 @@ _DOWN = _DownLog()
 
 def _answer(request: Request, error: Exception, status: int, slug: str) -> Response:
     if not reads_pages(request):
-        return _json(request, status, slug, _facts(error))
+        return _json(request, status, slug, _facts(request, error))
     if isinstance(error, SignedOutError):
         return _to_the_front(request)
     if partial(request):
@@ -213,11 +217,12 @@ def _to_the_front(request: Request) -> Response:
 
 def _json(request: Request, status: int, slug: str, facts: Mapping[str, Any]) -> JSONResponse:
     spoken = words(request)
+    said = TO_PROGRAMS.get(slug, slug)
     problem: dict[str, Any] = {
         "type": f"urn:sovereign:problem:{slug}",
-        "title": spoken.plain(f"problem.{slug}.title"),
+        "title": spoken.plain(f"problem.{said}.title"),
         "status": status,
-        "detail": spoken.plain(f"problem.{slug}.detail"),
+        "detail": spoken.plain(f"problem.{said}.detail"),
     }
     return JSONResponse(problem | dict(facts), status, media_type="application/problem+json")
 
@@ -229,14 +234,28 @@ def _status_and_slug(error: Exception) -> tuple[int, str]:
     return next(known, (500, "broken"))
 
 
-def _facts(error: Exception) -> Mapping[str, Any]:
+def _facts(request: Request, error: Exception) -> Mapping[str, Any]:
     """Members a program needs to continue, e.g. the current version after a conflict."""
     if isinstance(error, VersionConflictError):
         return {"version": error.current, "wanted": error.wanted}
     if isinstance(error, ExplanationError | ReviewError | SignalError | UnsealableError):
         return {"why": str(error)}
+    if isinstance(error, RequestValidationError):
+        found = request_faults.faults(error)
+        return {"why": "; ".join(request_faults.listed(found)), "errors": found}
+    if isinstance(error, HTTPException) and error.status_code == 404:  # noqa: PLR2004 - as HTTP has it
+        return {"nearby": request_faults.nearby(request.url.path, _paths(request))}
     return {}
 
 
+def _paths(request: Request) -> list[str]:
+    """The paths of services: what pages there are is nobody's answer to a mistyped path."""
+    routes = (each.path for each in request.app.router.routes if isinstance(each, Route))
+    return [*dict.fromkeys(path for path in routes if path.startswith(BEARER_PATHS))]
+
+
 def reads_pages(request: Request) -> bool:
+    """Whether the answer is for a browser; never at a path of services."""
+    if request.url.path.startswith(BEARER_PATHS):
+        return False
     return partial(request) or "text/html" in request.headers.get("accept", "")

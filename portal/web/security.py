@@ -13,15 +13,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from portal.auth.session import Session, Sessions
 from portal.web.hosts import Hosts, served_on_consent_host
 from portal.web.pages import context, unsaved_sessions
-from portal.web.problems import CrossSiteError, NotFoundError, answer
+from portal.web.problems import BEARER_PATHS, CrossSiteError, NotFoundError, answer
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
-BEARER_PATHS = ("/v1/", "/access/", "/token", "/mcp")
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -73,8 +73,10 @@ class Guard:
 async def _refusal(request: Request) -> Response | None:
     """The answer to a request that must not reach the application; None if it may."""
     hosts = context(request).hosts
-    if crosses_sites(request) and not (
-        hosts and hosts.comes_over(request.url.path, request.headers)
+    if (
+        crosses_sites(request)
+        and _is_served(request)
+        and not (hosts and hosts.comes_over(request.url.path, request.headers))
     ):
         return await answer(request, CrossSiteError())
     if hosts and hosts.signs(request.headers) and not served_on_consent_host(request.url.path):
@@ -110,6 +112,12 @@ def crosses_sites(request: Request) -> bool:
     if (site := request.headers.get("sec-fetch-site")) is not None:
         return site != "same-origin"
     return urlsplit(request.headers.get("origin", "")).netloc != request.headers.get("host")
+
+
+def _is_served(request: Request) -> bool:
+    """Whether anything answers this method at this path; else the answer says what is wrong."""
+    routes = request.app.router.routes
+    return any(each.matches(request.scope)[0] is Match.FULL for each in routes)
 
 
 def own_path(path: str) -> str:

@@ -45,6 +45,7 @@ from portal.operations.settings import Settings
 from portal.operations.wiring import Product, open_product
 from portal.storage.sessions import SessionTable
 from portal.web.replay_service import Replays
+from steward.language import catalogue
 from steward.notify import recipients as recipient
 from steward.notify.outbox import Outbox
 from steward.oversight import stale_releases
@@ -77,7 +78,10 @@ def furnished(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     signing = ConsentKeyStore(made.home)
     signing.keep(ME, b"a credential", bytes(32))
     signing.close()
-    held = CustomerRecords(made.home, made.ledger, made.source, made.scenes, made.gate.source)
+    spoken = catalogue.load()
+    held = CustomerRecords(
+        made.home, made.ledger, made.source, made.scenes, made.gate.source, spoken
+    )
     kept = store.ArchiveStore(made.home, bytes(32))
     kept.put(store.folder(made.ledger, ME), archive(held, ME, START), START)
     index = made.ledger.history(ME)[0].index

@@ -127,7 +127,7 @@ def test_the_code_on_a_paper_opens_the_page_that_verifies_it(two: Two) -> None:
     address = paper.address(f"{site.login}/verify", key, "c00043", index)
     anybody.goto(str(address))
     expect(anybody.locator("#good")).to_be_visible()
-    expect(anybody.locator("[data-fact=act] dd")).to_have_text("granted")
+    expect(anybody.locator("[data-fact=act] dd")).to_have_text("Allowed")
     assert isinstance(enrolled.event.act, KeyEnrolled)
     by = f"passkey {enrolled.event.act.key.id.hex()}"
     expect(anybody.locator("[data-fact=signer] dd")).to_have_text(by)

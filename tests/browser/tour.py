@@ -45,7 +45,7 @@ SHOTS = (
     Shot("centre", "/customer", "The sovereignty centre: what is allowed, at a glance."),
     Shot("centre-phone-zh", "/customer", "On a phone, dark, in Chinese.", 360, "dark", "zh-CN"),
     Shot("switch", "/customer", "After one press: recorded, with a receipt and a moment to undo.",
-         click="#nearest-branch-withdraw", show="#nearest-branch"),
+         click="#recommendation-withdraw", show="#recommendation"),
     Shot("card-phone", "/customer", "Consequence and alternative stand before the switch.", 360,
          show="#segmentation"),
     Shot("scene", "/customer/scenes/nearest-branch", "A scene, item by item."),

@@ -1,5 +1,6 @@
 """An HTML page as a visitor without JavaScript uses it: its buttons and what they send."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -14,10 +15,19 @@ class Button:
     pressed: bool | None = None
 
 
+def without_isolation(html: str) -> str:
+    """A page without the elements that only keep texts of two directions apart."""
+    return re.sub("</?bdi>", "", html)
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     status: int
     html: str
+
+    @property
+    def plain(self) -> str:
+        return without_isolation(self.html)
 
     def buttons(self) -> list[Button]:
         return [*_Forms.read(self.html)]

@@ -63,7 +63,7 @@ def marked(customer: Person) -> Counter[tuple[Shown, str]]:
 def _reads(customer: Person) -> Iterator[tuple[Shown, str]]:
     number, more = 1, True
     while more:
-        html = customer.page(f"/customer/reads?page={number}").html
+        html = customer.page(f"/customer/reads?page={number}").plain
         for row in _ROW.findall(html):
             found = _DID.search(row)
             ended = _DELIVERY.findall(row)
@@ -87,7 +87,7 @@ def _personal(row: str) -> tuple[str, ...]:
 
 def read_so_far(customer: Person, item: str, scene: str) -> str:
     """The map's count of the reads of an item in a scene."""
-    html = customer.page(f"/customer/map?item={item}").html
+    html = customer.page(f"/customer/map?item={item}").plain
     cell = rf'href="/customer/scenes/{scene}">[^<]*</a></td><td>[^<]*</td><td>([^<]*)</td>'
     found = re.search(cell, html)
     assert found is not None

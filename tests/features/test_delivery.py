@@ -82,7 +82,7 @@ def marks(site: Site, who: str, language: str = "en") -> list[str]:
     """How the reads of the service are marked on a customer's page, newest first."""
     person = site.visitor(**{"Accept-Language": language})
     assert person.client.post("/login", data={"customer": who}).status_code == 200
-    page, known = person.page("/customer/reads").html, CHINESE if "zh" in language else ENGLISH
+    page, known = person.page("/customer/reads").plain, CHINESE if "zh" in language else ENGLISH
     found = [MARK.findall(row) for row in ROW.findall(page)]
     assert all(len(each) == 1 and known[each[0][0]] == each[0][1] for each in found), found
     mine = [row for row in ROW.findall(page) if "<strong>Recommend" in row or "推荐" in row]

@@ -80,7 +80,7 @@ def test_each_scene_has_a_published_contract_with_fields_purpose_and_service_lev
     kept = [
         each.read_text("utf-8") for each in (site.home / "contracts").rglob("*") if each.is_file()
     ]
-    desk = manager.page("/desk/contracts").html
+    desk = manager.page("/desk/contracts").plain
     scenes = re.findall(r'href="/contracts/([a-z-]+)\.odcs\.yaml"', desk)
     assert len(scenes) == 13, "twelve, and the statistics"
     for scene in scenes:
@@ -95,7 +95,7 @@ def test_each_scene_has_a_published_contract_with_fields_purpose_and_service_lev
 
 def checked(manager: Person) -> str:
     """The desk's page of contracts after a check, which the served product makes by itself."""
-    page = manager.page("/desk/contracts").html
+    page = manager.page("/desk/contracts").plain
     return page if "<details>" in page else ""
 
 
@@ -129,7 +129,7 @@ def test_three_misses_in_a_row_raise_an_alert_with_a_substitute_that_passes_the_
 
 def source_map(manager: Person) -> dict[str, list[str]]:
     """The desk's table of items: title -> system, producer, update, days, basis, lineage, rule."""
-    page = manager.page("/desk/contracts").html
+    page = manager.page("/desk/contracts").plain
     rows = TABLE_ROW.findall(page, page.index('id="map-title"'))
     cells = [[unescape(cell) for cell in CELL.findall(row)] for row in rows]
     return {title: rest for title, *rest in cells}

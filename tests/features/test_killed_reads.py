@@ -201,3 +201,25 @@ def test_g194_a_read_log_deleted_before_its_first_anchor_is_named(
     assert f"log/{present}" not in period.stdout.replace("not-anchored", "")
     assert period.returncode == 3, period.stdout
     assert "not-shown" not in audited(home, begun - timedelta(minutes=1)).stdout
+
+
+@feature("M38")
+def test_l139_a_read_log_without_an_entry_that_was_seen_is_missed_when_it_is_gone(
+    unserved: Path, tmp_path: Path
+) -> None:
+    """Its opening is no new entry any more for `fsck --new`, and it has no anchor."""
+    home = shutil.copytree(unserved, tmp_path / "data")
+    site = Site(home, tmp_path / "log", settings=settings(NEVER))
+    before = {each.name for each in (home / "reads").glob("*")}
+    with site.serving():
+        assert site.process is not None
+        site.process.send_signal(signal.SIGKILL)
+        site.process.wait()
+    (idle,) = {each.name for each in (home / "reads").glob("*")} - before
+    for _ in range(2):
+        assert done("fsck", "--new", "--data-dir", home) == "clean\n"
+    deleted(home, idle, with_key=True)
+    for _ in range(2):
+        checked = sovereign("fsck", "--new", "--data-dir", home)
+        assert checked.returncode == 1
+        assert f"reads/{idle}/log.sqlite" in checked.stdout

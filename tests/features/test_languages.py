@@ -14,6 +14,7 @@ from tests.features.added_language import BEGIN, END, TAG
 from tests.features.catalogue import feature
 from tests.features.served import Person, Site, done, sovereign
 from tests.features.test_agents import REFUND
+from tests.features.test_leaving import archive
 
 CUSTOMERS = (
     "/customer",
@@ -77,6 +78,18 @@ def test_names_that_run_the_other_way_are_isolated(arabic: Site) -> None:
     person = speaking(arabic.customer("c00312"), TAG)
     greeting = next(each for each in shown(person.page("/customer").html) if "Hello" in each)
     assert re.search("\u2068[^\u2068\u2069]+\u2069", greeting), greeting
+
+
+@feature("M15")
+def test_an_archive_is_in_any_language_of_the_companys_files(arabic: Site) -> None:
+    person = speaking(arabic.customer("c00313"), TAG)
+    assert person.switch("segmentation", "allow").status == 200
+    proposal = {"subject": person.subject, "text": "We will refund the fee."}
+    assert arabic.ask("branch-finder", "/v1/proposals", proposal).json()["waits"] is True
+    with archive(person) as taken:
+        readable = taken.read("interactions.html").decode()
+    assert '<html lang="ar" dir="rtl">' in readable
+    assert f"<h1>{BEGIN} " in readable, "the words of the company's own file"
 
 
 @feature("M32")

@@ -300,7 +300,7 @@ def test_g139_a_legal_obligation_is_shown_and_locked(site: Site) -> None:
 
 def test_g137_the_instruction_names_the_words_that_stand_on_the_page(site: Site) -> None:
     person = site.customer("c00020")
-    page = person.page(f"/customer/scenes/{INTEREST}").html
+    page = person.page(f"/customer/scenes/{INTEREST}").plain
     words: dict[str, Any] = {"locale": "en", "scene": INTEREST}
     words |= {"items": {}, "services": [], "triggers": []}
     for name, text in re.findall(r'data-word="([^"]+)"[^>]*>([^<]*)<', page):

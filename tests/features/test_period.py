@@ -1,6 +1,7 @@
 """A regulator audits a period with files and keys alone; every tampering is named (Q1 to Q6)."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -365,3 +366,18 @@ def test_q8_a_mistaken_argument_is_named_with_what_is_wanted(
     assert wanted in capsys.readouterr().err
     assert (consent(period.home) / "checkpoint").read_bytes() == before
     assert not (period.home / "x.json").exists()
+
+
+def test_a16_withheld_checkpoints_widen_the_bounds_that_the_verdict_states(
+    period: Period, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = shutil.copytree(period.home, tmp_path / "data")
+    widest = list[int]()
+    for _ in range(2):
+        main(period.options(home))
+        found = re.search(r"at most ([0-9]+) s apart", capsys.readouterr().out)
+        assert found is not None
+        widest.append(int(found[1]))
+        lines(home, lambda it: [it[0], it[-1]])
+        shutil.rmtree(consent(home) / "timestamps", ignore_errors=True)
+    assert widest[1] > widest[0]

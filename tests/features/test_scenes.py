@@ -29,7 +29,7 @@ WORDS = ("consequence", "alternative")
 
 def cards(page: Page) -> dict[str, str]:
     """The HTML of each scene's card in the centre."""
-    return {found[1]: found[0] for found in CARD.finditer(page.html)}
+    return {found[1]: found[0] for found in CARD.finditer(page.plain)}
 
 
 def allowed(customer: Person, scene: str) -> bool:
@@ -117,7 +117,7 @@ def test_the_map_leads_from_an_item_over_its_system_to_its_uses(
     flow: str, customer: Person
 ) -> None:
     item, system, scene = FLOWS[flow]
-    shown = ROW.findall(customer.page(f"/customer/map?item={item}").html)
+    shown = ROW.findall(customer.page(f"/customer/map?item={item}").plain)
     assert (system, scene) in shown
     assert {each for each, _ in shown} == {system}
 

@@ -99,7 +99,7 @@ def test_the_history_does_not_claim_what_the_page_about_erasing_contradicts(
 
 def first_sentences(customer: Person) -> list[str]:
     """Title, summary, consequence and alternative of the scene, as the page shows them."""
-    html = customer.page(f"/customer/scenes/{SCENE}").html
+    html = customer.page(f"/customer/scenes/{SCENE}").plain
     named = re.findall(r'data-word="(title|summary|consequence|alternative)">([^<]+)<', html)
     assert [name for name, _ in named] == ["title", "summary", "consequence", "alternative"]
     return [unescape(text) for _, text in named]

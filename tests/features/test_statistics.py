@@ -107,6 +107,20 @@ def test_a_use_says_that_one_stays_counted_and_the_objection_is_one_press(counte
     assert {*views(views_after).values()} == {"personal"}, "an objection ends no permission"
 
 
+def test_whoever_is_leaving_reads_that_they_are_not_counted(counted: Counted) -> None:
+    """During the 72 hours in which they can stop it, and after they did."""
+    person = counted.site.customer("c00011")
+    for scene in (STATISTICS, SERVED):
+        assert "You asked us to erase" not in person.page(f"/customer/scenes/{scene}").html
+    leaving = "/customer/leave/everything"
+    assert person.press(person.page(leaving), leaving, word="erase").status == 200
+    for scene in (STATISTICS, SERVED):
+        html = person.page(f"/customer/scenes/{scene}").html
+        assert "From your request on you are in no new totals" in html
+    release = counted.site.visitor().page(f"/regulator/releases/{STATISTICS}").html
+    assert "in no later release, from their request on" in release
+
+
 def test_g166_one_objects_to_the_totals_as_a_whole(counted: Counted) -> None:
     """Whoever is not counted in one item is not counted at all: so there is one switch."""
     person = counted.site.customer("c00010")

@@ -76,7 +76,7 @@ def test_a_customer_without_a_name_withdraws_and_takes_the_receipt(
         "verify", customer.receipt(newest, tmp_path), "--policy", rowless.home / "consent.policy"
     )
     assert printed.startswith("VERIFIED")
-    paper = customer.page(f"/customer/receipts/{newest}/paper").html
+    paper = customer.page(f"/customer/receipts/{newest}/paper").plain
     assert f"<dd>{BROKEN[why]}</dd>" in paper
     assert customer.client.get(f"/customer/receipts/{newest}/jsonld").status_code == 200
 

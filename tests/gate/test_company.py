@@ -242,6 +242,22 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         ),
         r"customer.odcs.yaml: line \d+: unknown category of personal data: 'Mail', want",
     ),
+    "roles of a scene for statistics": (
+        edited(
+            "scenes/anonymous-statistics.odcs.yaml",
+            "slaProperties:\n",
+            "roles:\n  - {role: analyst, access: read}\nslaProperties:\n",
+        ),
+        r"statistics.odcs.yaml: line \d+: roles are those who may read rows.*remove roles",
+    ),
+    "a role of the company that is read from a scene for statistics": (
+        edited(
+            "company.toml",
+            'desk = { scene = "contract-service", service = "customer-care", item = "name" }',
+            'desk = { scene = "anonymous-statistics", service = "statistics-office", item = "y" }',
+        ),
+        r"company.toml: line \d+: desk reads an item of one customer.*name a scene that is read",
+    ),
     "a scene's fault": (
         edited(SCENE, "legalBasis, value: consent", "legalBasis, value: consnet"),
         "segmentation.odcs.yaml: .*consnet",

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -135,3 +138,49 @@ def test_no_read_log_is_said(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["replay", "--data-dir", str(tmp_path)])
     assert done.exit_code == 2
     assert "no read log under" in done.stderr
+
+
+def _damaged(database: Path) -> None:
+    database.write_bytes(b"no database" * 1000)
+
+
+def _a_folder(database: Path) -> None:
+    database.unlink()
+    database.mkdir()
+
+
+def _edited(database: Path) -> None:
+    with closing(sqlite3.connect(database)) as stored, stored:
+        stored.execute('UPDATE bundle SET data = zeroblob(length(data)) WHERE "index" = 0')
+
+
+def _without_key(database: Path) -> None:
+    key = database.parents[2] / "keys" / f"{database.parent.name}.vkey"
+    key.unlink()
+    key.mkdir()
+
+
+READ_AND_WRONG, NOT_READ = 1, 3
+SPOILT: dict[str, tuple[Callable[[Path], None], int, str]] = {
+    "a database that is none": (_damaged, READ_AND_WRONG, "its database is damaged"),
+    "an entry changed": (_edited, READ_AND_WRONG, "cannot be verified: "),
+    "a database that cannot be opened": (_a_folder, NOT_READ, "COULD NOT READ: "),
+    "a key that cannot be read": (_without_key, NOT_READ, "COULD NOT READ: keys/"),
+}
+
+
+@pytest.mark.parametrize("why", SPOILT)
+def test_g261_what_could_not_be_read_is_not_what_was_read_and_is_wrong(
+    home: Path, tmp_path: Path, why: str
+) -> None:
+    spoil, status, printed = SPOILT[why]
+    copy = shutil.copytree(home, tmp_path / "copy")
+    (written,), (database,) = (each.glob("reads/*/log.sqlite") for each in (home, copy))
+    for each in database.parent.glob("log.sqlite*"):
+        each.unlink()
+    with closing(sqlite3.connect(written)) as whole, closing(sqlite3.connect(database)) as stored:
+        whole.backup(stored)  # without side files, which would hide what is spoilt
+    assert CliRunner().invoke(app, ["replay", "--data-dir", str(copy)]).exit_code == 0
+    spoil(database)
+    done = CliRunner().invoke(app, ["replay", "--data-dir", str(copy)])
+    assert (done.exit_code, printed in done.output) == (status, True), done.output

@@ -107,10 +107,10 @@ class Given:
         policy = f"log {CONSENT_SIGNER.verifier}\nquorum none\n"
         (self.folder / "policy").write_text(policy)
 
-    def run_anchored(self) -> int:
+    def run_anchored(self, *more: str) -> int:
         here = self.folder
         trust = ["--consent", here / "consent", "--policy", here / "policy"]
-        return own_reads.main([str(each) for each in (here / "keys", here / "log", *trust)])
+        return own_reads.main([str(each) for each in (here / "keys", here / "log", *trust, *more)])
 
     def places(self, capsys: pytest.CaptureFixture[str]) -> list[str]:
         capsys.readouterr()
@@ -238,14 +238,14 @@ def test_g150_what_became_of_an_answer_is_repeated_from_the_list(
 def test_g150_another_word_for_it_is_refused(tmp_path: Path) -> None:
     own, listed = about(MINE, 0), tmp_path / "reads.json"
     listed.write_text(json.dumps([{"entry": 0, **own, "delivery": "lost"}]))
-    assert Given(tmp_path, own).run("--listed", str(listed)) == 1
+    assert Given(tmp_path, own).run("--listed", str(listed)) == 2
 
 
 @pytest.mark.parametrize("text", ["", "{}x", "[1]", '[{"entry": 1}]', '[{"entry": 1, "views": 2}]'])
 def test_g133_a_list_that_is_none_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "reads.json").write_text(text)
     given = Given(tmp_path, about(MINE, 0))
-    assert given.run("--listed", str(tmp_path / "reads.json")) == 1
+    assert given.run("--listed", str(tmp_path / "reads.json")) == 2
 
 
 NOT_WRITTEN: dict[str, Any] = {
@@ -392,7 +392,16 @@ CONSENT_LOGS: dict[str, tuple[int, str, list[dict[str, Any]]]] = {
         f"NOT GIVEN   the log {ELSEWHERE}",
         [opened(), opened(ELSEWHERE), anchored(1, ONE, origin=ELSEWHERE)],
     ),
-    "a log without entries": (0, "NO ENTRY    was ever", [opened(), opened(ELSEWHERE)]),
+    "a log that was opened and never anchored": (
+        3,
+        f"NOT GIVEN   the log {ELSEWHERE}",
+        [opened(), opened(ELSEWHERE)],
+    ),
+    "a log that was closed without entries": (
+        0,
+        f"NO ENTRY    the log {ELSEWHERE} was closed without one",
+        [opened(), opened(ELSEWHERE), closed(0) | {"origin": ELSEWHERE}],
+    ),
 }
 
 
@@ -538,9 +547,38 @@ def test_g135_a_log_that_the_file_has_no_key_of_is_not_searched(
 def test_what_cannot_be_read_is_not_what_does_not_verify(tmp_path: Path) -> None:
     given = Given(tmp_path, about(MINE, 0))
     (tmp_path / "log" / tiles.path("entries", 0, 1)).unlink()
-    assert given.run() == 2
+    assert given.run() == 3
     (tmp_path / "keys").unlink()
     assert given.run() == 2
+
+
+NOT_LOGGED: dict[str, tuple[int, str, list[dict[str, Any]], tuple[dict[str, Any], ...]]] = {
+    "closed without it": (1, "NOT LOGGED  entry 0  ", [opened(), closed(0)], ()),
+    "still open, and it may be published later": (
+        *(3, "NOT FOUND   entry 0  "),
+        *([opened()], ()),
+    ),
+    "open, with another entry in its place": (
+        *(1, "NOT LOGGED  entry 0  "),
+        *([opened(), anchored(1, about(OTHERS, 0))], (about(OTHERS, 0),)),
+    ),
+    "in a log that is not given": (
+        *(3, f"NOT GIVEN   the log {ELSEWHERE}"),
+        *([opened(), closed(0), opened(ELSEWHERE)], ()),
+    ),
+}
+
+
+@pytest.mark.parametrize("why", NOT_LOGGED)
+def test_g260_a_listed_read_that_no_log_has_any_more_is_named(
+    why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, printed, events, entries = NOT_LOGGED[why]
+    given = Given(tmp_path, *entries)
+    given.announce(*events)
+    (tmp_path / "reads.json").write_text(json.dumps([{"entry": 0, **about(MINE, 0)}]))
+    assert given.run_anchored("--listed", str(tmp_path / "reads.json")) == status
+    assert printed in capsys.readouterr().out
 
 
 def test_g143_a_log_of_which_only_the_checkpoint_is_left_is_no_longer_kept(

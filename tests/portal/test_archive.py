@@ -32,6 +32,7 @@ from portal.operations import company_folder
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product, open_source
 from portal.web import i18n
+from steward.language import catalogue
 from steward.oversight.authority_access import AuthorityAccesses
 from steward.oversight.review import PROPOSED
 from tests.bank import BANK
@@ -45,7 +46,12 @@ TEXT = "Sehr geehrte Frau – 您好, your refund of 30 is on its way.\r\nKind r
 
 def holding(product: Product) -> CustomerRecords:
     return CustomerRecords(
-        product.home, product.ledger, product.source, product.scenes, product.gate.source
+        product.home,
+        product.ledger,
+        product.source,
+        product.scenes,
+        product.gate.source,
+        catalogue.load(),
     )
 
 
@@ -192,7 +198,8 @@ def another(home: Path) -> Iterator[CustomerRecords]:
     source, scenes = contracts()
     ledger = Ledger.open(home, origin="other.example/consent")
     yield CustomerRecords(
-        home, ledger, source, scenes, open_source(Settings(data_dir=home), source)
+        *(home, ledger, source, scenes),
+        *(open_source(Settings(data_dir=home), source), catalogue.load()),
     )
     ledger.close()
 

@@ -243,7 +243,7 @@ def test_the_history_names_every_decision_and_its_receipt(
     press(customer, product, f"{SCENE}/items/age/allow")
     page = customer.get("/customer/history").text
     assert page.count('<p class="did">') == product.ledger.version(ME)
-    assert "Segmentation and trends, only Age" in page
+    assert "<bdi>Segmentation and trends</bdi>, only Age" in page
     assert "decided while signed in" in page
     indexes = [each.index for each in product.ledger.history(ME)]
     assert all(f"/customer/receipts/{index}" in page for index in indexes)

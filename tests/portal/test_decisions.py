@@ -38,7 +38,7 @@ def test_an_explained_decision_is_on_the_customers_page(
         "called back &lt;b&gt;within a day&lt;/b&gt;",
         "three branches lie in this area",
         "Branch finder in the app",
-        "Postcode area: LX",
+        "<bdi>Postcode area</bdi>: <bdi>LX",
         "model distances 2.1 prompt-4",
     ):
         assert words in page

@@ -190,7 +190,7 @@ def test_missed_contracts_are_shown_with_their_substitute(desk: TestClient) -> N
     assert "Missed 4 times in a row" in page
     assert "names no substitute that is in order" in page  # its substitute misses as well
     assert "arrives late" in page
-    assert "Text message platform › Customer relationship system" in page
+    assert "<bdi>Text message platform</bdi> › <bdi>Customer relationship system</bdi>" in page
 
 
 def test_the_health_of_all_agreements_is_shown_over_time(desk: TestClient, clock: Clock) -> None:

@@ -22,6 +22,7 @@ from portal.consent import wording
 from portal.operations.wiring import Product
 from portal.web import i18n
 from steward.contracts.archive import ContractArchive
+from steward.language import catalogue
 from tests.bank import BANK, SCENES_FOLDER, SOURCE_CONTRACT
 from tests.ledger.events import PASSKEY, WORDING
 from tests.portal.conftest import START, Clock, browser, copy, sign_in
@@ -188,7 +189,12 @@ def test_the_index_of_an_archive_is_json_ld_that_names_every_file_and_its_digest
     product: Product,
 ) -> None:
     held = CustomerRecords(
-        product.home, product.ledger, product.source, product.scenes, product.gate.source
+        product.home,
+        product.ledger,
+        product.source,
+        product.scenes,
+        product.gate.source,
+        catalogue.load(),
     )
     opened = pack.unpacked(archive(held, ME, START))
     base = "urn:x-archive:/"

@@ -42,7 +42,10 @@ USED_IN_CODE = re.compile(
 )
 GREEK = ("epsilon", "delta", "rho")
 KEY_ACTS = [each.__struct_config__.tag for each in get_args(KeyAct)]
+VERIFIER = PORTAL / "web" / "static" / "verify.js"
+CODE_OF_A_REASON = re.compile(r"""[,(]\s*"([a-z]+(?:-[a-z]+)*)", ["`][^"`]* """)
 SAID = [TriggerSet, TriggerCleared, Limited, *get_args(CompanyAct), *get_args(KeyAct)]
+REASONS = {*CODE_OF_A_REASON.findall(VERIFIER.read_text("utf-8"))}  # why a receipt proves nothing
 COMPOSED = {  # keys that templates put together: prefix -> what may follow
     "archive.": ["no-row", "interactions.title", "interactions.lead"],
     "case-notice.": [
@@ -56,6 +59,8 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
         *(f"who.{each}" for each in ("one", "many", "more", "unnamed")),
         *(f"loss.{each}" for each in ("measured", "unmeasured")),
     ],
+    "mailed.": ["lead", "sent"],
+    "verify.reason.": [*sorted(REASONS)],
     "right.": [*party.RIGHTS],
     "standing.": [
         *SceneStatus,
@@ -137,6 +142,7 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
             "leaving-requested",
             "leaving-stopped",
             "leaving-code",
+            "sign-in",
         )
         for part in ("subject", "body")
     ],
@@ -156,7 +162,9 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
 }
 SYMBOLS = {
     "language.formats",
+    "list.clause",
     "list.comma",
+    "list.said",
     "list.colon",
     "login.as",
     "regulator.digest",
@@ -179,7 +187,23 @@ def used_keys() -> Iterator[str]:
 
 def problem_keys() -> Iterator[str]:
     slugs = {*(slug for _, slug in problems.TABLE.values()), *problems.STATUSES.values(), "broken"}
+    slugs |= {*problems.TO_PROGRAMS.values()}
     yield from (f"problem.{slug}.{part}" for slug in slugs for part in ("title", "detail"))
+
+
+IN_TEXT = re.compile(r"<(\w+)[^<>]*>[^<>]*\{\{ (of\([^{}]*\)|session\.(?:name|subject)) \}\}")
+NOT_RUN_TOGETHER = {"bdi", "option", "text", "title"}  # of bdi's own kind, or without markup inside
+
+
+def test_5_4_words_of_contracts_and_names_are_isolated_in_pages() -> None:
+    """A name from right to left turns nothing that stands around it, and the other way round."""
+    found = [
+        (path.name, each[0])
+        for path in TEMPLATES
+        for each in IN_TEXT.finditer(path.read_text("utf-8"))
+        if each[1] not in NOT_RUN_TOGETHER
+    ]
+    assert found == []
 
 
 def test_every_language_has_the_same_keys() -> None:

@@ -25,6 +25,7 @@ from portal.jobs import departures
 from portal.operations.wiring import Product
 from portal.storage.departures import Departures
 from portal.web import i18n
+from steward.language import catalogue
 from steward.oversight.legal_hold import Holds
 from tests.portal.conftest import START, Clock, browser, sign_in
 from tests.portal.desk import ME, say
@@ -127,7 +128,8 @@ def test_p21_what_expired_is_deleted_with_the_next(product: Product, clock: Cloc
 
 
 def test_p20_so_many_at_once_and_no_more(product: Product) -> None:
-    held = CustomerRecords(product.home, product.ledger, product.source, product.scenes, Slow())
+    made = (product.home, product.ledger, product.source, product.scenes, Slow())
+    held = CustomerRecords(*made, catalogue.load())
     builds = building.Builds(held, ArchiveStore(product.home, bytes(32)))
     running = [builds.begin(f"c{n:05d}", START) for n in range(1, building.MAX_RUNNING + 1)]
     assert builds.begin("c00001", START) is running[0], "one at a time for each customer"

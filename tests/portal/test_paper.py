@@ -32,7 +32,7 @@ def test_the_page_says_in_plain_words_who_said_what_when_and_how(
     page = customer.get(f"/customer/receipts/{recorded.index}/paper").text
     name = (product.gate.source.row(ME, ["name"]) or {})["name"]
     wanted = [
-        f"{name} ({ME})",
+        f"<bdi>{name}</bdi> (<bdi>{ME}</bdi>)",
         "Allowed:",
         "taken over from earlier records",
         "18 Nov 2026, 12:00:00 UTC",

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -305,6 +306,16 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def foreign() -> Iterator[Foreign]:
+    yield from _provider()
+
+
+@pytest.fixture
+def staff() -> Iterator[Foreign]:
+    """Another provider, with keys and people of its own."""
+    yield from _provider()
+
+
+def _provider() -> Iterator[Foreign]:
     server = Foreign(("127.0.0.1", 0), _Handler)
     server.token = server.signed
     thread = Thread(target=server.serve_forever, args=(0.02,))
@@ -411,7 +422,10 @@ ROLES = {
     "a role of the desk": (["auditor", "account-manager"], 303),
     "no role": (None, 401),
     "another role": (["auditor"], 401),
-    "text": ("account-manager", 401),
+    "one role as a text": ("account-manager", 303),
+    "a text that only contains one": ("no-account-manager", 401),
+    "two in one text": ("auditor account-manager", 401),
+    "an object": ({"account-manager": True}, 401),
 }
 
 
@@ -426,6 +440,33 @@ def test_the_desk_opens_to_its_roles_alone(
     assert stranger.get("/desk/cases", follow_redirects=False).status_code == (
         200 if status == 303 else 303
     )
+
+
+def _as_manager(provider: Foreign, claims: dict[str, Any]) -> str:
+    return provider.signed(claims | {"roles": ["account-manager"]})
+
+
+def test_stewards_sign_in_at_a_provider_of_their_own(
+    seeded: Path, tmp_path: Path, clock: Clock, foreign: Foreign, staff: Foreign
+) -> None:
+    settings = {"oidc_issuer": foreign.issuer, "desk_oidc_issuer": staff.issuer}
+    settings |= {"oidc_client_id": "portal", "desk_oidc_client_id": "portal"}
+    client = browser(copy(seeded, tmp_path / "two", demo=False, **settings), clock)
+    for provider in (foreign, staff):
+        provider.token = partial(_as_manager, provider)
+    desk = "/desk/login"
+    assert (
+        client.get(f"{desk}/provider", follow_redirects=False)
+        .headers["location"]
+        .startswith(f"{staff.issuer}/authorize")
+    )
+    assert back(client, sent(client, foreign), f"{desk}/callback") == 401, "begun as a customer"
+    state = sent(client, staff, f"{desk}/provider")
+    assert back(client, state) == 401, "begun as a steward"
+    assert back(client, sent(client, foreign)) == 303
+    assert client.get("/desk/cases", follow_redirects=False).status_code == 303
+    assert back(client, sent(client, staff, f"{desk}/provider"), f"{desk}/callback") == 303
+    assert client.get("/desk/cases", follow_redirects=False).status_code == 200
 
 
 def test_a_provider_that_is_not_there_refuses_everybody(

@@ -143,12 +143,19 @@ def _text(made: PeriodReport) -> str:
     lines += [
         f"period    {made.request.since:{FORMAT}} to {made.request.until:{FORMAT}}",
         f"seen      {newest}, by {', '.join(document['vouching']) or 'nobody else'}",
+        f"bounds    {_bounds(document['gap_s'])}",
         f"map       {made.states} entries; changes: {made.changes}",
     ]
     for each in made.reads:
         lines.append(f"reads     {each.origin}: {each.entries}, {each.reads.total()} in the period")
     lines.append(f"verdict   {document['verdict']}")
     return "".join(f"{printable(each)}\n" for each in lines)
+
+
+def _bounds(gap_s: int | None) -> str:
+    if gap_s is None:
+        return "no act of the period lies between two checkpoints that others saw"
+    return f"each act lies between two checkpoints that others saw, at most {gap_s} s apart"
 
 
 if __name__ == "__main__":

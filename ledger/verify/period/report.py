@@ -69,6 +69,7 @@ class PeriodReport:
             "findings": [asdict(each) for each in self.findings],
             "format": TYPE,
             "from": f"{asked.since:{FORMAT}}",
+            "gap_s": self.times.widest(asked.since, asked.until),
             "instructions": self.walk.instructions,
             "newest": self._newest(),
             "reads": [
@@ -119,6 +120,10 @@ def page(report: PeriodReport) -> str:
     rows += [
         ("last seen by others", document["newest"] or "never: only the log says when"),
         ("who attests times", ", ".join(document["vouching"]) or "nobody"),
+        (
+            "seconds between two checkpoints around an act, at most",
+            "none" if document["gap_s"] is None else document["gap_s"],
+        ),
         ("instructions", document["instructions"]),
         ("changes of the map", document["changes"]),
     ]

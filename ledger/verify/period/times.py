@@ -13,6 +13,7 @@ from ledger.tlog.policy import LogPolicy, LogPolicyError
 from ledger.tlog.signed_note import Note
 from ledger.verify.period.consent import PLACE, ConsentWalk
 from ledger.verify.period.finding import PeriodFinding
+from ledger.verify.read_log_rules import ANCHORED, CLOSED, OPENED
 from ledger.verify.times import from_log
 from ledger.verify.times.attested import AHEAD, FORMAT, Attested, of_note
 from ledger.verify.times.timestamp_token import TokenError
@@ -20,6 +21,8 @@ from ledger.witness import cosigned_history
 from ledger.witness.cosigned_history import MalformedHistoryError
 
 WITNESSED, STAMPS = f"{PLACE}/{cosigned_history.FOLDER}", f"{PLACE}/{from_log.STAMPS}"
+LATE = timedelta(minutes=5)  # after which a log that is served has its entries cosigned, at most
+PROMPT = frozenset({ANCHORED, CLOSED, OPENED})  # acts that are recorded when they happen
 BEHIND = timedelta(days=1)  # of a public act's time: the work that it is about began then
 
 
@@ -34,6 +37,7 @@ class PeriodTimes:
     tokens: list[tuple[int, bytes]] = field(default_factory=list)
     attested: list[Attested] = field(default_factory=list)
     findings: list[PeriodFinding] = field(default_factory=list)
+    gaps: list["_Gap"] = field(default_factory=list)
 
     def read(self) -> frozenset[int]:
         """Read both; the sizes that they speak of."""
@@ -114,6 +118,8 @@ class PeriodTimes:
             while place < len(ordered) and ordered[place].head.size <= index:
                 after, place = _later(after, ordered[place]), place + 1
             before = ordered[place] if place < len(ordered) else None
+            if before is not None:
+                self.gaps.append(_Gap(index, kind, at, after, before))
             what = f"entry {index} ({kind}) states {at:{FORMAT}}, "
             if before is not None and at - before.by > AHEAD:
                 what += f"but {before.who} saw it by {before.by:{FORMAT}}"
@@ -134,6 +140,14 @@ class PeriodTimes:
         if min(each.by for each in self.attested) > since + AHEAD:
             what = f"nobody else saw the log at the beginning of the period, {since:{FORMAT}}"
             yield PeriodFinding(PLACE, "begins-later", what, unread=True)
+        late = [each for each in self.gaps if since <= each.at < until and each.is_late]
+        for each in {gap.before.head.size: gap for gap in reversed(late)}.values():
+            yield PeriodFinding(WITNESSED, "gap", str(each), unread=True)
+
+    def widest(self, since: datetime, until: datetime) -> int | None:
+        """Seconds between the two checkpoints around a public act of the period, at most."""
+        inside = (each for each in self.gaps if since <= each.at < until)
+        return max((s for each in inside if (s := each.seconds) is not None), default=None)
 
     def _head(self, note: Note) -> Checkpoint | None:
         try:
@@ -146,6 +160,39 @@ class PeriodTimes:
         found = PeriodFinding(place, kind, what, unread)
         if found not in self.findings:
             self.findings.append(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    """A public act, and the checkpoints that others saw before and after it."""
+
+    index: int
+    kind: str
+    at: datetime
+    after: Attested | None
+    before: Attested
+
+    @property
+    def seconds(self) -> int | None:
+        if self.after is None:
+            return None
+        return int((self.before.by - self.after.at).total_seconds())
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it was seen long after it was recorded: others saw the log meanwhile, or could
+        not."""
+        return self.kind in PROMPT and self.before.by - self.at > LATE
+
+    def __str__(self) -> str:
+        late = int((self.before.by - self.at).total_seconds())
+        wide = (
+            "" if self.seconds is None else f"; the bounds there rest on a gap of {self.seconds} s"
+        )
+        return (
+            f"entry {self.index} ({self.kind}) states {self.at:{FORMAT}}, and the first checkpoint"
+            f" with it is {late} s later: checkpoints of the time between are missing{wide}"
+        )
 
 
 def _later(one: Attested | None, other: Attested) -> Attested:

@@ -6,7 +6,7 @@ latest time from which on those who cosigned are a quorum.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from ledger.tlog import checkpoint, merkle, signed_note
@@ -42,12 +42,36 @@ class Attested:
 class Bounds:
     """When an entry was made: after one checkpoint was seen without it, before one with it.
 
-    `unread`: why nobody looked for the first of the two; empty: somebody did.
+    `unread`: why nobody looked for the first of the two; empty: somebody did. `missing`: why
+    checkpoints between the two must have been seen, and are not shown; empty: nothing says so.
     """
 
     after: Attested | None = None
     before: Attested | None = None
     unread: str = ""
+    missing: str = ""
+
+    @property
+    def seconds(self) -> int | None:
+        """How far the two are apart; None if one is missing."""
+        if self.after is None or self.before is None:
+            return None
+        return int((self.before.by - self.after.at).total_seconds())
+
+    def with_gap(self, stated: datetime) -> "Bounds":
+        """The same; `missing` says so if the entry was seen long after the time that it states.
+
+        A log has new entries cosigned within minutes, so checkpoints of the time between were not
+        shown, or no witness saw the log then: nobody can tell which from these files.
+        """
+        if self.before is None or self.before.by - stated <= BEHIND:
+            return self
+        late = int((self.before.by - stated).total_seconds())
+        return replace(
+            self,
+            missing=f"the entry states {stated:{FORMAT}}, and the first checkpoint with it that is"
+            f" shown is {late} s later: those of the time between are missing",
+        )
 
     def require(self, stated: datetime) -> None:
         """Raise TimeError unless the time that an entry states lies between the bounds."""
@@ -73,7 +97,12 @@ class Bounds:
             before = (
                 f"{self.before.by:{FORMAT}}, {self.before.who} saw {self.before.head.size} entries"
             )
-        return [f"  after     {after}", f"  before    {before}"]
+        found = [f"  after     {after}", f"  before    {before}"]
+        if self.seconds is not None:
+            found.append(f"  between   {self.seconds} s, by the checkpoints that are shown")
+        if self.missing:
+            found.append(f"  missing   {self.missing}")
+        return found
 
 
 UNBOUND = Bounds()

@@ -98,6 +98,7 @@ def _records(settings: "Settings", ledger: "Ledger", company: "Company") -> "Cus
     """What archives are made from and recorded in."""
     from gate.reads.sources.interface import SourceUnavailableError
     from portal.archive.holding import CustomerRecords, SubjectRows, UnreachableRows
+    from portal.configuration import languages
     from portal.operations.wiring import open_source
 
     home = settings.data_dir
@@ -106,4 +107,5 @@ def _records(settings: "Settings", ledger: "Ledger", company: "Company") -> "Cus
         rows: SubjectRows | None = open_source(settings, company.source) if has_rows else None
     except SourceUnavailableError as error:
         rows = UnreachableRows(str(error))
-    return CustomerRecords(home, ledger, company.source, company.scenes, rows)
+    spoken = languages.catalogues(company)
+    return CustomerRecords(home, ledger, company.source, company.scenes, rows, spoken)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from portal.data_directory.checked import CheckedPosition
 
 app = typer.Typer()
+NOT_READ = 3  # exit status: something could not be read, and nothing else was found
 
 
 @app.command()
@@ -43,9 +44,11 @@ def replay(
     With --new it goes on where the last run without a difference ended, unless --policy is given.
     A read log whose entries are not those that its key signed is named, and nothing of it is
     recomputed. Earlier contracts are taken from the data directory's archive. Exit status 0: every
-    decision is the same. 1: some differ, or a read log cannot be verified, was cut, or was opened
-    and is missing. 2: there is no such read log, ledger or policy. A read log that is here, was not
-    closed, and that no process here writes, is named; that changes no status.
+    decision is the same. 1: something was read and is wrong: decisions differ, or a read log is not
+    what its key signed, was cut, or was opened and is missing. 2: nothing was looked at: there is
+    no such read log, ledger or policy. 3: nothing is wrong in what was read, and a read log could
+    not be read. A read log that is here, was not closed, and that no process here writes, is named;
+    that changes no status.
     """
     from functools import partial
 
@@ -60,19 +63,20 @@ def replay(
         typer.echo(f"{name}: {what}", err=True)
     rests_on = grounds(data_dir, policies or [], partial(typer.echo, err=True))
     begin = before if new_only and not policies else {}
-    differing = len(wrong)
+    differing, unread = len(wrong), 0
     done = dict(before)
     for name in names:
         since = begin[name].size if name in begin and name not in wrong else 0
         report = _derived(data_dir, name, rests_on, processes, since)
         differing += len(report.differences) + len(report.faults)
+        unread += len(report.unread)
         _print(name, report, since, as_json=as_json)
-        clean = not report.differences and not report.faults and name not in wrong
+        clean = report.is_clean and name not in wrong
         if report.upto and clean and not policies:
             done[name] = checked.CheckedPosition.at(report.upto)
     _remember(data_dir, done)
     _name_without_end(data_dir)
-    raise typer.Exit(1 if differing else 0)
+    raise typer.Exit(1 if differing else NOT_READ if unread else 0)
 
 
 def _chosen(
@@ -95,12 +99,27 @@ def _derived(
 ) -> "ReplayReport":
     from functools import partial
 
+    from sqlalchemy.exc import DBAPIError
+
     from gate.replay.replay import replay as derive
+    from gate.replay.report import ReplayReport
     from ledger.follower import Follower
+    from ledger.storage import snapshot
+    from ledger.storage.database import DatabaseError
 
     opened = partial(Follower, home)
     run = partial(derive, opened, home, name, rests_on, processes=processes, since=since)
-    return _with_progress(run, name)
+    try:
+        return _with_progress(run, name)
+    except OSError as error:
+        return ReplayReport(unread=[f"{error.filename}: {error.strerror}"])
+    except (DatabaseError, DBAPIError) as error:
+        found = error if isinstance(error, DBAPIError) else error.__cause__
+        if isinstance(found, DBAPIError):
+            found = snapshot.explained(found)
+        if isinstance(found, snapshot.DamagedDatabaseError):
+            return ReplayReport(faults=[f"its database is damaged: {found}"])
+        return ReplayReport(unread=[f"its database: {found or error}"])
 
 
 def _remember(home: Path, done: dict[str, "CheckedPosition"]) -> None:
@@ -186,5 +205,7 @@ def _print(name: str, report: "ReplayReport", since: int, *, as_json: bool) -> N
     )
     for fault in report.faults:
         typer.echo(f"  cannot be verified: {fault}")
+    for what in report.unread:
+        typer.echo(f"  COULD NOT READ: {what}")
     for each in report.differences:
         typer.echo(f"  entry {each.entry}: logged {each.logged}; recomputed {each.derived}")

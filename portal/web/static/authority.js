@@ -2,7 +2,7 @@
 //
 // A second implementation beside ledger/events/authority.py. Keys, requests and mandates are named by
 // base64 of a SHA-256, as in events. Functions return a new authority, and change none.
-import { base64, isObject, sha256, signatureOf, signerOf, strict, want } from "./verify.js";
+import { base64, isObject, sha256, signatureOf, signerOf, strict, required as want } from "./verify.js";
 
 const COOLING_OFF = 72 * 3600 * 1000; // from the request of a recovery to its end, in ms
 const MOST = 20; // active keys; and mandates

@@ -4,6 +4,7 @@ import { ProofError, verify } from "./verify.js";
 const form = document.getElementById("check");
 const receipt = document.getElementById("receipt"), keys = document.getElementById("keys");
 const facts = document.getElementById("facts"), reason = document.getElementById("reason");
+const reasons = document.getElementById("reasons").content;
 
 form.hidden = false;
 document.getElementById("without").hidden = true;
@@ -28,23 +29,42 @@ if (index) {
 }
 
 async function check() {
-  const verdicts = { good: document.getElementById("good"), bad: document.getElementById("bad") };
-  for (const each of Object.values(verdicts)) each.hidden = true;
+  const verdicts = ["good", "bad", "unread"].map((name) => document.getElementById(name));
+  for (const each of verdicts) each.hidden = true;
+  const verdict = document.getElementById(await verdictOn(receipt.value, keys.value));
+  verdict.hidden = false;
+  verdict.focus();
+}
+
+// What a browser cannot check, because it lacks an algorithm say, is not what it found to be wrong.
+async function verdictOn(text, trusted) {
   try {
-    show(await verify(receipt.value, keys.value));
-    verdicts.good.hidden = false;
-    verdicts.good.focus();
+    show(await verify(text, trusted));
+    return "good";
   } catch (error) {
-    if (!(error instanceof ProofError)) console.error(error);
-    reason.textContent = error.message;
-    verdicts.bad.hidden = false;
-    verdicts.bad.focus();
+    console.info(error.message);
+    if (!(error instanceof ProofError)) return "unread";
+    reason.textContent = explained(error);
+    return "bad";
   }
 }
 
+// A reason in the page's language, with its facts filled in.
+function explained({ reason: code, facts }) {
+  const text = reasons.querySelector(`[data-reason="${CSS.escape(code)}"]`).textContent;
+  return text.replaceAll(/\{(\w+)\}/g, (_, name) => {
+    const fact = facts[name];
+    return typeof fact === "number" ? fact.toLocaleString(document.documentElement.lang) : isolated(fact);
+  });
+}
+
+// A name that may run the other way than the text around it (Unicode UAX 9).
+const isolated = (name) => `\u2068${name}\u2069`;
+
 // An act by its name in the page's language.
 function named(act) {
-  return document.querySelector(`#acts [data-act="${CSS.escape(act)}"]`)?.textContent ?? act;
+  const names = document.getElementById("acts").content;
+  return names.querySelector(`[data-act="${CSS.escape(act)}"]`)?.textContent ?? act;
 }
 
 function show(proven) {

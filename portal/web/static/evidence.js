@@ -7,7 +7,7 @@ import { cosignedAt, isBy, logKey, shortName, signedByAll, underCosigned, underP
 import { newestState, provenLabel, readState } from "./state.js";
 import {
   base64, canonical, checkpoint, entry as entryOf, equal, included, isEvent, isObject, note, proven,
-  readReceipt, sha256, strict, unhex, want,
+  readReceipt, sha256, strict, unhex, required as want,
 } from "./verify.js";
 
 const TYPE = "sovereign-evidence/v1", HASH = 32;

@@ -5,7 +5,7 @@
 // must have signed with one of each.
 import { isMldsa } from "./mldsa.js";
 import {
-  ED25519, checkpoint, count, ed25519, equal, hex, join, smallOrder, unhex, vkey, want, words,
+  ED25519, checkpoint, count, ed25519, equal, hex, join, smallOrder, unhex, vkey, required as want, words,
 } from "./verify.js";
 
 const WITNESS = 4, MLDSA = 6; // types of keys, beside ED25519

@@ -5,7 +5,7 @@
 import { CanonicalError, format, parse as parseJson } from "./canonical.js";
 import {
   ProofError, base64, checkpoint, count, decimal, equal, hex, included, join, note, readKeys, sha256, signed,
-  unhex, want, words,
+  unhex, required as want, words,
 } from "./verify.js";
 import { VrfError, output } from "./vrf.js";
 
@@ -69,7 +69,7 @@ function strict(bytes) {
     return parseJson(bytes);
   } catch (error) {
     if (!(error instanceof CanonicalError)) throw error;
-    throw new ProofError(`the extra data cannot be read: ${error.message}`);
+    throw new ProofError("", `the extra data cannot be read: ${error.message}`);
   }
 }
 
@@ -97,7 +97,7 @@ export async function provenLabel({ entry, extra, index }, subject, map, first) 
     return (await output(map.key, input, base64(extra.vrf))).slice(0, HASH);
   } catch (error) {
     if (!(error instanceof VrfError)) throw error;
-    throw new ProofError(`the map's label is not that of the customer: ${error.message}`);
+    throw new ProofError("", `the map's label is not that of the customer: ${error.message}`);
   }
 }
 

@@ -3,7 +3,7 @@
 //
 // A second implementation beside ledger/statemap: transition.py, map_replay.py, map_auditor.py and
 // transition_auditor.py. The logs' entries are given whole, under checkpoints that were checked.
-import { ProofError, canonical, equal, hex, isEvent, isObject, sha256, strict, unhex, want } from "./verify.js";
+import { ProofError, canonical, equal, hex, isEvent, isObject, sha256, strict, unhex, required as want } from "./verify.js";
 
 const HASH = 32, NUMBER = 8, RECORD = 2 * HASH, CHANGE = HASH + NUMBER + HASH;
 const BASE = 0, CHANGES = 1, INSTRUCTION = 1; // the first bytes of records, and of an entry
