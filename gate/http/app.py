@@ -76,16 +76,17 @@ class GateApp:
         self._authenticator = authenticator
         self._clock = clock
         self._bodies = Bodies()
-        evaluations = EvaluationRoutes(gate, clock)
+        evaluations, data = EvaluationRoutes(gate, clock), DataReads(gate, clock)
         self._quick: dict[str, Callable[[str, bytes], Awaitable[Response]]] = {
             "/access/v1/evaluation": evaluations.evaluation,
             "/access/v1/evaluations": evaluations.evaluations,
+            "/v1/read": data.read,
         }
         self._routes: dict[
             str, Callable[[str, bytes, Mapping[bytes, bytes]], Response | Stream]
         ] = {
             **Searches(gate, clock).routes,
-            **DataReads(gate, clock).routes,
+            **data.routes,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -29,6 +29,7 @@ from gate.reads.bulk.named_request import NamedRequest
 from gate.reads.bulk.request import TableRequest
 from gate.reads.bulk.table import TableAnswer, read_rows, read_table
 from gate.reads.filter import Conditions
+from gate.reads.grouped_reads import GroupedReads
 from gate.reads.point import Gate
 from gate.reads.request import ReadRequest
 from gate.reads.sources.interface import without_values
@@ -143,22 +144,23 @@ class _Chunks(Iterator[bytes]):
 
 
 class DataReads:
-    """The data-read routes of one gate. They block: call them off the event loop."""
+    """The data-read routes of one gate. Those in `routes` block: call them off the event loop."""
 
     def __init__(self, gate: Gate, clock: Callable[[], datetime]) -> None:
         self._gate, self._clock = gate, clock
         self._places = _Places(MAX_STREAMS)
+        self._points = GroupedReads(gate)
 
     @property
     def routes(self) -> dict[str, Route]:
         return {
             "/v1/named": self.named,
-            "/v1/read": self.read,
             "/v1/rows": self.rows,
             "/v1/table": self.table,
         }
 
-    def read(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
+    async def read(self, service: str, body: bytes) -> Response:
+        """Answers a read of one customer, without blocking the event loop."""
         asked = decoded(_READ, body)
         fields = tuple(dict.fromkeys(asked.fields))
         request = ReadRequest(
@@ -171,7 +173,7 @@ class DataReads:
             asked.purpose,
             asked.on_behalf_of,
         )
-        answer = self._gate.read(request)
+        answer = await self._points.answer(request)
         if answer.decision.refused:
             wait = quota.wait_s(request.at, quota.MINUTE)
             where = answer.read_log, answer.entry, answer.logged
