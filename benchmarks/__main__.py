@@ -19,6 +19,7 @@ HELPERS = {
     "peers",
     "peers_synthetic",
     "record",
+    "served_load",
     "synthetic_peers",
     "table",
 }

@@ -8,6 +8,7 @@ without its end marker, so that the client can tell that it is incomplete.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from concurrent.futures import Executor
 from contextlib import ExitStack, suppress
 from datetime import datetime
 from threading import BoundedSemaphore
@@ -265,12 +266,15 @@ async def stream(
     send: Send,
     client: Connection | None = None,
     require_live: Callable[[], None] | None = None,
+    threads: Executor | None = None,
 ) -> None:
     """Send the answer chunk by chunk until it ends or the client disconnects.
 
     `require_live`: raises once its API key has ended, which cuts the answer before its next chunk.
+    `threads`: where the source is read; None: those of the event loop.
     """
     gone, delivery = asyncio.ensure_future(_gone(receive)), Delivery.CUT
+    run = asyncio.get_running_loop().run_in_executor
     try:
         sent = [*headers, *answer.headers]
         await send({"type": "http.response.start", "status": 200, "headers": sent})
@@ -281,7 +285,7 @@ async def stream(
                 if client is not None:
                     await client.room()
             # so that a piece is handed over at once after it was decided again.
-            if not (chunk := await asyncio.to_thread(_next, answer.chunks, require_live)):
+            if not (chunk := await run(threads, _next, answer.chunks, require_live)):
                 break
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -297,7 +301,7 @@ async def stream(
         raise BrokenStreamError("the client reads too slowly") from error
     finally:
         gone.cancel()
-        await asyncio.to_thread(end, answer, delivery)
+        await run(threads, end, answer, delivery)
 
 
 def _next(chunks: Iterator[bytes], require_live: Callable[[], None] | None) -> bytes:
