@@ -9,6 +9,10 @@ class SourceUnavailableError(Exception):
     """The source failed. The gate then returns no personal data, and the reason."""
 
 
+class SourceDownError(SourceUnavailableError):
+    """It did not answer at all, so it will not answer others either."""
+
+
 class Unreadable(Enum):
     """A value of one customer that has no representation outside the source, such as infinity."""
 
@@ -138,7 +142,7 @@ def without_values(error: BaseException) -> str:
 _ABOUT_TABLES = frozenset(  # classes of DuckDB, psycopg, its pool, Ibis and Python
     {"BinderException", "CatalogException", "ConnectionException", "ConnectionTimeout"}
     | {"FileNotFoundError", "IOException", "OperationalError", "PoolTimeout"}
-    | {"SourceUnavailableError", "TableNotFound"}
+    | {"SourceDownError", "SourceUnavailableError", "TableNotFound"}
 )
 _ABOUT_CONNECTIONS = frozenset({"08", "25", "28", "3D", "42", "53", "55", "57"})  # SQLSTATE classes
 

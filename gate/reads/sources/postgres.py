@@ -17,6 +17,7 @@ from gate.contracts.source import RelatedTable
 from gate.reads.sources import postgres_columns
 from gate.reads.sources.interface import (
     Row,
+    SourceDownError,
     SourceUnavailableError,
     by_subject,
     doubled,
@@ -25,6 +26,7 @@ from gate.reads.sources.interface import (
     without_values,
 )
 from gate.reads.sources.postgres_columns import PostgresColumn
+from gate.reads.sources.postgres_deadlines import QueryDeadlines
 from gate.reads.sources.related import quoted, require, require_sound, select, unsound
 
 WAIT_S = 5  # seconds, for a connection and for a read of one customer
@@ -56,6 +58,7 @@ class PostgresSource:
         from psycopg_pool import ConnectionPool
 
         self._address, self._name, self.key = address, table, key
+        self._deadlines = QueryDeadlines(2 * WAIT_S)  # the server's own limit comes first
         limits = f"-c statement_timeout={WAIT_S}s -c default_transaction_read_only=on"
         with _reporting(table):
             self._pool = ConnectionPool(
@@ -63,6 +66,7 @@ class PostgresSource:
                 min_size=1,
                 max_size=MAX_CONNECTIONS,
                 timeout=WAIT_S,
+                reconnect_timeout=WAIT_S,  # then the next read tries: longer waits would go on
                 open=True,
                 kwargs={
                     "autocommit": True,
@@ -133,7 +137,9 @@ class PostgresSource:
         query = f"SELECT {selected} FROM {self._relation} WHERE {wanted}"  # noqa: S608 - quoted
         with _reporting(self._name), self._pool.connection() as connection:
             try:
-                rows = connection.execute(query.encode(), [*ids, ids]).fetchmany(len(ids) + 1)
+                with self._deadlines.within(connection):
+                    found = connection.execute(query.encode(), [*ids, ids])
+                rows = found.fetchmany(len(ids) + 1)
             except (InvalidTextRepresentation, NumericValueOutOfRange):
                 # One of them is no uuid or number, as this table's ids are.
                 return {} if len(subjects) == 1 else one_by_one(self.row, subjects, columns)
@@ -247,7 +253,13 @@ def _reporting(what: str) -> Iterator[None]:
 
     try:
         yield
-    except (psycopg.Error, IbisError, OSError) as error:
-        raise SourceUnavailableError(
+    except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:
+        raise SourceDownError(
             f"{what}: {without_values(error)}; check that the database is up"
         ) from error
+    except (psycopg.Error, IbisError) as error:
+        raise SourceUnavailableError(_said(what, error)) from error
+
+
+def _said(what: str, error: Exception) -> str:
+    return f"{what}: {without_values(error)}; check that the database is up"
