@@ -44,6 +44,7 @@ def main() -> None:
                 read = _shown(f"{name}: read of one", server, READ, READS, echo)
                 _over(f"{name}: evaluation", server, EVALUATION, EVALUATIONS, evaluation)
                 _over(f"{name}: read of one", server, READ, READS, read)
+                _beside(name, server)
 
 
 def _evaluation(number: int) -> dict[str, Any]:
@@ -65,6 +66,38 @@ def _read(number: int) -> dict[str, Any]:
 
 EVALUATIONS = [_evaluation(number) for number in range(CUSTOMERS)]
 READS = [_read(number) for number in range(CUSTOMERS)]
+
+
+CARE = [
+    _evaluation(number)
+    | {
+        "subject": {"type": "service", "id": "customer-care"},
+        "context": {"scene": "contract-service", "fields": ["balance"]},
+    }
+    for number in range(CUSTOMERS)
+]
+_MANY = [{"resource": each["resource"]} for each in EVALUATIONS] * 5
+_NOBODY = [{"resource": {"type": "customer", "id": f"nobody-{n}"}} for n in range(5 * CUSTOMERS)]
+HOSTILE = {
+    f"batches of {len(_MANY):,}": (
+        "/access/v1/evaluations",
+        [EVALUATIONS[0] | {"evaluations": _MANY}],
+    ),
+    f"permit_on_first_permit of {len(_NOBODY):,}": (
+        "/access/v1/evaluations",
+        [
+            EVALUATIONS[0]
+            | {
+                "evaluations": _NOBODY,
+                "options": {"evaluations_semantic": "permit_on_first_permit"},
+            }
+        ],
+    ),
+    "searches": (
+        "/access/v1/search/resource",
+        [EVALUATIONS[0] | {"resource": {"type": "customer"}, "page": {"limit": 1000}}],
+    ),
+}
 
 
 class _Server:
@@ -114,6 +147,22 @@ def _over(
     )
     if unknown := set(found) - {200, 503}:
         raise AssertionError(f"{name}: statuses {unknown}")
+
+
+def _beside(name: str, server: _Server) -> None:
+    """How long a neighbour with four connections waits beside a service that asks for much."""
+    neighbour = Load(server.port, EVALUATION, CARE, "demo-customer-care", 4, SECONDS)
+    alone = Running(neighbour).done()[200]
+    print(f"  {name}: a neighbour alone: p50 {alone.p50:.1f} ms, p99 {alone.p99:.1f} ms")
+    for what, (path, bodies) in HOSTILE.items():
+        hostile = Running(Load(server.port, path, bodies, TOKEN, 8, SECONDS + 2))
+        time.sleep(1)
+        beside = Running(neighbour).done()[200]
+        hostile.done()
+        print(
+            f"    beside {what}: p50 {beside.p50:.1f} ms, p99 {beside.p99:.1f} ms,"
+            f" {beside.p99 / alone.p99:.1f} x"
+        )
 
 
 _NONE = Answered(0, 0.0, 0.0, 0.0)
