@@ -54,9 +54,10 @@ _SHOWN = (
     (b"referrer-policy", b"same-origin"),
 )
 _ALWAYS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
-# Paths by what a request costs: a decision, or more. The feed's polls wait.
+# Paths by what a request costs: a decision, or more, or little for a long time.
 QUICK_PATHS = ("/access/v1/evaluation", "/access/v1/evaluations", "/v1/read")
-SLOW_PATHS = (*reads.STREAMED, *searches.PATHS, changes.PATH)
+SLOW_PATHS = (*reads.STREAMED, *searches.PATHS, "/mcp")
+WAITING_PATHS = (changes.PATH,)
 METADATA = "/.well-known/authzen-configuration"
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 

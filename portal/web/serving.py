@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+WAITING = 8  # times as many may wait, which costs a connection and no work
 if TYPE_CHECKING:
     from gate.http.serving.bounds import Lanes
     from portal.operations.settings import Settings
@@ -26,13 +27,20 @@ def serve(app: Any, settings: "Settings", port: int, lifespan: str = "auto") -> 
 
 
 def lanes(requests: int) -> "Lanes":
-    """Decisions and reads of one customer; streams and polls of the feed; and pages."""
-    from gate.http.app import QUICK_PATHS, SLOW_PATHS
+    """Decisions and reads of one customer; tables, rows, searches and agents; polls of the feed,
+    which mostly wait; and pages.
+    """
+    from gate.http.app import QUICK_PATHS, SLOW_PATHS, WAITING_PATHS
     from gate.http.serving.bounds import Lane, Lanes
 
-    quick, slow = Lane(requests), Lane(requests)
+    quick, slow, waiting = Lane(requests), Lane(requests), Lane(WAITING * requests)
     return Lanes(
-        Lane(requests), dict.fromkeys(QUICK_PATHS, quick) | dict.fromkeys(SLOW_PATHS, slow)
+        Lane(requests),
+        {
+            **dict.fromkeys(QUICK_PATHS, quick),
+            **dict.fromkeys(SLOW_PATHS, slow),
+            **dict.fromkeys(WAITING_PATHS, waiting),
+        },
     )
 
 

@@ -74,6 +74,7 @@ def _allow_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (room, most))
 
 
+pytestmark = pytest.mark.campaign
 BEGUN = {
     "half-open heads": (HALF_OPEN, b"POST /v1/read HTTP/1.1\r\nHost: ga"),
     "idle connections": (IDLE, b"GET /healthz HTTP/1.1\r\nHost: gate\r\n\r\n"),
