@@ -20,6 +20,7 @@ HELPERS = {
     "peers_masking",
     "peers_synthetic",
     "record",
+    "served_load",
     "synthetic_peers",
     "table",
 }

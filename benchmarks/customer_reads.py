@@ -23,8 +23,9 @@ from starlette.testclient import TestClient
 from benchmarks.portal_pages import LIMIT_MS, reading
 from gate.decision.decide import Reason, View
 from gate.readlog.writer import Asked
-from portal.app import create_app, settled
+from portal.app import create_app
 from portal.operations.wiring import Product
+from portal.web.serving import settled
 from tests.portal.conftest import Clock, copy, seed, sign_in
 
 PEOPLE = [int(each) for each in os.environ.get("PEOPLE", "5000,45211,200000").split(",")]

@@ -15,10 +15,11 @@ from gate.decision.decide import Reason, View
 from gate.readlog.writer import ReadLogEntry
 from gate.state.ledger_position import ConsentPoint
 from ledger.events.envelope import Granted, Instruction, Withdrawn
-from portal.app import create_app, settled
+from portal.app import create_app
 from portal.consent import wording
 from portal.operations.wiring import Product
 from portal.web import i18n
+from portal.web.serving import settled
 from tests.portal.conftest import START, Clock, copy, seed, sign_in
 
 SUBJECT = "c00007"

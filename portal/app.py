@@ -1,15 +1,16 @@
 """Builds the web application: every page and API over one product."""
 
-import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
 from fastapi import FastAPI
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import Receive, Scope, Send
 
+from gate.http.app import GateApp
 from ledger.service import VersionConflictError
 from portal import gallery, home
 from portal.consent import seen_words
@@ -33,28 +34,15 @@ from portal.operations.wiring import Product
 from portal.regulator import openings
 from portal.regulator import routes as regulator
 from portal.service import routes as service
+from portal.service.routes import GATE_PATHS
 from portal.signin import crossing
 from portal.signin import routes as signin
 from portal.web import health, problems
+from portal.web.hosts import Hosts
 from portal.web.pages import PortalContext
 from portal.web.security import Guard
 
 DESCRIPTION = "Ask before you read. Answers are marked field by field; every answer is journalled."
-
-
-@contextmanager
-def settled() -> Iterator[None]:
-    """Exclude every object that exists now from garbage collection while the context lasts.
-
-    Objects that libraries create at start are never garbage, and scanning them repeatedly would
-    delay a page by more than 100 ms.
-    """
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 _ROUTED = (  # the first that fits answers
@@ -80,16 +68,35 @@ _ROUTED = (  # the first that fits answers
 )
 
 
+class Portal(FastAPI):
+    """The portal and the gate as one application.
+
+    What services ask the gate passes none of the portal's middleware, which is for pages: sessions,
+    policies for browsers, compression. Only on the consent host, which serves nothing but the
+    centre, it does.
+    """
+
+    gate: GateApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.gate is not None and scope["type"] == "http" and scope["path"] in GATE_PATHS:
+            hosts: Hosts | None = self.state.context.hosts
+            if hosts is None or not hosts.signs(Headers(scope=scope)):
+                await self.gate(scope, receive, send)  # type: ignore[arg-type] # messages of ASGI
+                return
+        await super().__call__(scope, receive, send)
+
+
 def create_app(
     product: Product,
     clock: Callable[[], datetime] | None = None,
     job_results: JobResults | None = None,
-) -> FastAPI:
+) -> Portal:
     """The portal and the gate of `product` as one application. `clock` returns the present time.
 
     `job_results`: results of the jobs that run meanwhile; without them `/healthz` is degraded.
     """
-    app = FastAPI(
+    app = Portal(
         title="Customer sovereignty",
         description=DESCRIPTION,
         docs_url=None,  # the framework's own page loads scripts from elsewhere
@@ -110,5 +117,5 @@ def create_app(
     app.add_middleware(GZipMiddleware, minimum_size=500, compresslevel=6)
     for each in _ROUTED:  # as they are: `include_router` would build every route once more
         app.router.routes.extend(each.router.routes)
-    service.mount(app, product)
+    app.gate = service.mount(app, product)
     return app

@@ -89,7 +89,8 @@ class AccessTokens:
         if scheme != _BOUND or self._proofs is None:
             return False
         bound = claims["cnf"]["jkt"]
-        return isinstance(bound, str) and self._proofs.key(headers, token) == bound
+        proven = self._proofs.key(headers, token, claims["client_id"])
+        return isinstance(bound, str) and proven == bound
 
     def _checked(self, token: bytes, _version: int) -> dict[str, Any]:
         """The claims of a token with a valid signature and audience, expired or not.

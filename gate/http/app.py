@@ -9,8 +9,10 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from difflib import get_close_matches
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -18,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gate.changes.feed import ChangeFeed
 from gate.decision.key_scope import KeyedService, KeyEndedError, KeyScopeError
-from gate.http import authzen, changes, connection, dpop, reads
+from gate.http import authzen, changes, connection, dpop, reads, searches
 from gate.http.authzen import MalformedRequestError
 from gate.http.changes import ChangePolls
 from gate.http.connection import Connection
@@ -45,7 +47,18 @@ from ledger.storage.interface import ForkError
 Scope = Mapping[str, Any]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
+MAX_BULK = 8  # threads for tables, rows, reads by name and searches: nothing else waits for them
 JSON = b"application/json"
+# Of answers that a browser may show as a page: nobody but a program sends what is answered 200.
+_SHOWN = (
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"same-origin"),
+)
+_ALWAYS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+# Paths by what a request costs: a decision, or more, or little for a long time.
+QUICK_PATHS = ("/access/v1/evaluation", "/access/v1/evaluations", "/v1/read")
+SLOW_PATHS = (*reads.STREAMED, *searches.PATHS, "/mcp")
+WAITING_PATHS = (changes.PATH,)
 METADATA = "/.well-known/authzen-configuration"
 MAX_PATH = 200  # characters of an unknown path that are compared with known ones
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
@@ -78,16 +91,18 @@ class GateApp:
         self._authenticator = authenticator
         self._clock = clock
         self._bodies = Bodies()
-        evaluations = EvaluationRoutes(gate, clock)
+        evaluations, data = EvaluationRoutes(gate, clock), DataReads(gate, clock)
+        self._bulk = ThreadPoolExecutor(MAX_BULK, "bulk-reads")
         self._quick: dict[str, Callable[[str, bytes], Awaitable[Response]]] = {
             "/access/v1/evaluation": evaluations.evaluation,
             "/access/v1/evaluations": evaluations.evaluations,
+            "/v1/read": data.read,
         }
         self._routes: dict[
             str, Callable[[str, bytes, Mapping[bytes, bytes]], Response | Stream]
         ] = {
             **Searches(gate, clock).routes,
-            **DataReads(gate, clock).routes,
+            **data.routes,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,7 +120,7 @@ class GateApp:
         if isinstance(response, Stream):
             sent = _headers(response.content_type, headers)
             live = None if asked.by is None else asked.by.require_live
-            await reads.stream(response, sent, receive, send, client, live)
+            await reads.stream(response, sent, receive, send, client, live, self._bulk)
         else:
             await _send(response, headers, send, client)
 
@@ -126,7 +141,8 @@ class GateApp:
             asked.by.require_scenes(sent, self._gate.options.default_scenes.get(service, ""))
         if quick is not None:
             return await quick(service, sent)
-        return await asyncio.to_thread(self._routes[path], service, sent, headers)
+        answer = partial(self._routes[path], service, sent, headers)
+        return await asyncio.get_running_loop().run_in_executor(self._bulk, answer)
 
     async def _other(
         self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, asked: "_Asked"
@@ -271,6 +287,8 @@ async def _send(
 ) -> None:
     sent = [*_headers(response.content_type, headers), *response.headers]
     sent.append((b"content-length", str(len(response.body)).encode()))
+    if response.status != 200:  # noqa: PLR2004 - an HTTP status code
+        sent += _SHOWN
     if response.status == 401:  # noqa: PLR2004 - an HTTP status code
         sent.append((b"www-authenticate", b"Bearer"))
     if response.allow:
@@ -287,7 +305,7 @@ async def _send(
 
 
 def _headers(kind: bytes, headers: Mapping[bytes, bytes]) -> list[tuple[bytes, bytes]]:
-    sent = [(b"content-type", kind), (b"cache-control", b"no-store")]
+    sent = [(b"content-type", kind), *_ALWAYS]
     if request_id := headers.get(b"x-request-id"):
         sent.append((b"x-request-id", request_id))
     return sent

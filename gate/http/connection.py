@@ -1,27 +1,22 @@
 """What the server knows of a client's connection: whether it took an answer whole.
 
-ASGI does not say. The product's servers use `WatchedConnection`, which puts a `Connection` into the
-scope of each request. Its transport has no buffer to speak of: `drained` returns once the operating
+ASGI does not say. The product's servers (gate.http.serving) put a `Connection` into the scope of
+each request. Its transport has no buffer to speak of: `drained` returns once the operating
 system's socket has every byte. Under another server nothing is known, so answers are *unknown*.
 """
 
 import asyncio
 import select
-import socket
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gate.storage.deliveries import Delivery
 
 EXTENSION = "sovereign.connection"  # its name among the scope's extensions
 AGENT = "sovereign.agent"  # set where a tool of /mcp asks in this process; no client can set it
 DRAIN_TIMEOUT_S = 30.0
-# Bytes of an answer that the operating system may hold: whoever withdraws is too late for these.
-SEND_BUFFER = 1 << 19
 POLLED_S, POLLED_MOST_S = 0.001, 0.02  # seconds between looks whether a socket has room
 
 
@@ -86,29 +81,3 @@ async def delivery(client: Connection | None, *, was_lost: bool) -> Delivery:
     if taken is None:
         return Delivery.UNKNOWN
     return Delivery.DELIVERED if taken else Delivery.CUT
-
-
-class WatchedConnection(H11Protocol):
-    """uvicorn's protocol, which tells the application of the connection."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
-        super().connection_made(transport)
-        transport.set_write_buffer_limits(high=0)
-        if (taken := transport.get_extra_info("socket")) is not None:
-            taken.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        self._watched = Connection(transport, self.flow)
-        self.app = partial(_with, self._watched, self.app)
-
-    def shutdown(self) -> None:
-        self._watched.stopping.set()
-        super().shutdown()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._watched.lost = True
-        self._watched.failed = exc is not None
-        super().connection_lost(exc)
-
-
-async def _with(connection: Connection, app: Any, scope: Any, receive: Any, send: Any) -> None:
-    extensions = {**(scope.get("extensions") or {}), EXTENSION: connection}
-    await app({**scope, "extensions": extensions}, receive, send)

@@ -27,7 +27,7 @@ ALGORITHMS = ["ES256", "EdDSA"]
 MAX_PROOF_BYTES = 4096
 MAX_ID = 128  # characters in a proof's id
 AGE_S = 60
-MAX_REMEMBERED = 100_000  # recent proofs; beyond this number new ones are refused
+MAX_REMEMBERED = 100_000  # recent proofs of one service; beyond this number it gets no new one
 METHOD, PATH = b":method", b":path"  # names that no HTTP header can have
 _COMPACT = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _PUBLIC = {"EC": {"kty", "crv", "x", "y"}, "OKP": {"kty", "crv", "x"}}
@@ -35,20 +35,27 @@ _ALSO = {"kid", "use", "alg", "key_ops"}
 
 
 class SeenProofs:
-    """Remembers proof ids until they expire, and refuses new ones when it is full."""
+    """Remembers proof ids until they expire. Thread-safe.
+
+    Each owner has a memory of its own: whoever fills it is refused, and nobody else.
+    """
 
     def __init__(self, most: int = MAX_REMEMBERED) -> None:
-        self._until: OrderedDict[str, float] = OrderedDict()
+        """`most`: ids of one owner."""
+        self._until: dict[str, OrderedDict[str, float]] = {}
         self._most, self._lock = most, Lock()
 
-    def first(self, name: str, until: float, now: float) -> bool:
-        """Whether `name` is new; remembers it until `until`."""
+    def first(self, owner: str, name: str, until: float, now: float) -> bool:
+        """Whether `name` is new; remembers it until `until`. `owner`: who is known to have sent it,
+        so that made-up names do not fill the memory.
+        """
         with self._lock:
-            while self._until and next(iter(self._until.values())) <= now:
-                self._until.popitem(last=False)
-            if name in self._until or len(self._until) >= self._most:
+            known = self._until.setdefault(owner, OrderedDict())
+            while known and next(iter(known.values())) <= now:
+                known.popitem(last=False)
+            if name in known or len(known) >= self._most:
                 return False
-            self._until[name] = until
+            known[name] = until
             return True
 
 
@@ -60,17 +67,20 @@ class Proofs:
         self._address, self._clock = address.rstrip("/"), clock
         self._once = SeenProofs()
 
-    def key(self, headers: Mapping[bytes, bytes], token: bytes | None) -> str | None:
+    def key(self, headers: Mapping[bytes, bytes], token: bytes | None, service: str) -> str | None:
         """The thumbprint (RFC 7638) of the key whose possession the request proves, or None.
 
         `headers`: as `with_target` returns them. `token`: the access token the proof must name.
+        `service`: that the token, or an assertion, was found to be of.
         """
         try:
-            return self._checked(headers, token)
+            return self._checked(headers, token, service)
         except (JoseError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
 
-    def _checked(self, headers: Mapping[bytes, bytes], token: bytes | None) -> str | None:
+    def _checked(
+        self, headers: Mapping[bytes, bytes], token: bytes | None, service: str
+    ) -> str | None:
         proof = headers[b"dpop"]
         if len(proof) > MAX_PROOF_BYTES or not _COMPACT.fullmatch(proof):
             return None
@@ -86,7 +96,8 @@ class Proofs:
             return None
         thumbprint: str = key.thumbprint()
         until = claims["iat"] + 2 * AGE_S  # the proof has expired by then
-        return thumbprint if self._once.first(f"{thumbprint} {name}", until, now) else None
+        is_new = self._once.first(service, f"{thumbprint} {name}", until, now)
+        return thumbprint if is_new else None
 
 
 def with_target(scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:

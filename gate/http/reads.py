@@ -8,6 +8,7 @@ without its end marker, so that the client can tell that it is incomplete.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from concurrent.futures import Executor
 from contextlib import ExitStack, suppress
 from datetime import datetime
 from threading import BoundedSemaphore
@@ -29,6 +30,7 @@ from gate.reads.bulk.named_request import NamedRequest
 from gate.reads.bulk.request import TableRequest
 from gate.reads.bulk.table import TableAnswer, read_rows, read_table
 from gate.reads.filter import Conditions
+from gate.reads.grouped_reads import GroupedReads
 from gate.reads.point import Gate
 from gate.reads.request import ReadRequest
 from gate.reads.sources.interface import without_values
@@ -143,22 +145,23 @@ class _Chunks(Iterator[bytes]):
 
 
 class DataReads:
-    """The data-read routes of one gate. They block: call them off the event loop."""
+    """The data-read routes of one gate. Those in `routes` block: call them off the event loop."""
 
     def __init__(self, gate: Gate, clock: Callable[[], datetime]) -> None:
         self._gate, self._clock = gate, clock
         self._places = _Places(MAX_STREAMS)
+        self._points = GroupedReads(gate)
 
     @property
     def routes(self) -> dict[str, Route]:
         return {
             "/v1/named": self.named,
-            "/v1/read": self.read,
             "/v1/rows": self.rows,
             "/v1/table": self.table,
         }
 
-    def read(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
+    async def read(self, service: str, body: bytes) -> Response:
+        """Answers a read of one customer, without blocking the event loop."""
         asked = decoded(_READ, body)
         fields = tuple(dict.fromkeys(asked.fields))
         request = ReadRequest(
@@ -171,7 +174,7 @@ class DataReads:
             asked.purpose,
             asked.on_behalf_of,
         )
-        answer = self._gate.read(request)
+        answer = await self._points.answer(request)
         if answer.decision.refused:
             wait = quota.wait_s(request.at, quota.MINUTE)
             where = answer.read_log, answer.entry, answer.logged
@@ -263,12 +266,15 @@ async def stream(
     send: Send,
     client: Connection | None = None,
     require_live: Callable[[], None] | None = None,
+    threads: Executor | None = None,
 ) -> None:
     """Send the answer chunk by chunk until it ends or the client disconnects.
 
     `require_live`: raises once its API key has ended, which cuts the answer before its next chunk.
+    `threads`: where the source is read; None: those of the event loop.
     """
     gone, delivery = asyncio.ensure_future(_gone(receive)), Delivery.CUT
+    run = asyncio.get_running_loop().run_in_executor
     try:
         sent = [*headers, *answer.headers]
         await send({"type": "http.response.start", "status": 200, "headers": sent})
@@ -279,7 +285,7 @@ async def stream(
                 if client is not None:
                     await client.room()
             # so that a piece is handed over at once after it was decided again.
-            if not (chunk := await asyncio.to_thread(_next, answer.chunks, require_live)):
+            if not (chunk := await run(threads, _next, answer.chunks, require_live)):
                 break
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -295,7 +301,7 @@ async def stream(
         raise BrokenStreamError("the client reads too slowly") from error
     finally:
         gone.cancel()
-        await asyncio.to_thread(end, answer, delivery)
+        await run(threads, end, answer, delivery)
 
 
 def _next(chunks: Iterator[bytes], require_live: Callable[[], None] | None) -> bytes:

@@ -77,6 +77,9 @@ class PageTokens:
         return places, self.after(ids[places.stop - 1]) if more else ""
 
 
+PATHS = tuple(f"/access/v1/search/{each}" for each in ("subject", "resource", "action"))
+
+
 class Searches:
     """The search routes of one gate. They block: call them off the event loop."""
 
@@ -85,11 +88,7 @@ class Searches:
 
     @property
     def routes(self) -> dict[str, Route]:
-        return {
-            "/access/v1/search/subject": self.subject,
-            "/access/v1/search/resource": self.resource,
-            "/access/v1/search/action": self.action,
-        }
+        return dict(zip(PATHS, (self.subject, self.resource, self.action), strict=True))
 
     def subject(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
         search = decoded(_SUBJECTS, body)

@@ -83,7 +83,7 @@ class Issuer:
         if form.get("grant_type") != "client_credentials":
             raise OAuthError("unsupported_grant_type", "want grant_type=client_credentials")
         client = self._client(form)
-        bound = self._bound(headers)
+        bound = self._bound(headers, client)
         now = int(self._clock())
         claims: dict[str, Any] = {
             "iss": self.address,
@@ -127,7 +127,7 @@ class Issuer:
         named = isinstance(claims["jti"], str) and claims["jti"] != ""
         if not (claims["iss"] == client and ours and timely and named):
             raise ValueError("not an assertion for this issuer")
-        if not self._once.first(f"{client} {claims['jti']}", until + LEEWAY_S, now):
+        if not self._once.first(str(client), claims["jti"], until + LEEWAY_S, now):
             raise ValueError("used before")
         return str(client)
 
@@ -135,10 +135,10 @@ class Issuer:
         """The key of the client that the assertion names."""
         return self._clients[json.loads(unverified.payload)["sub"]]
 
-    def _bound(self, headers: Mapping[bytes, bytes]) -> str | None:
+    def _bound(self, headers: Mapping[bytes, bytes], client: str) -> str | None:
         if b"dpop" not in headers:
             return None
-        if (key := self._proofs.key(headers, None)) is None:
+        if (key := self._proofs.key(headers, None, client)) is None:
             raise OAuthError("invalid_dpop_proof", "the DPoP proof is not valid")
         return key
 

@@ -11,14 +11,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from threading import Lock
-from typing import Any, Protocol
-
-from msgspec import UNSET
+from typing import Protocol
 
 from gate.contracts.scene import Population, ReadShape, Scene, statistics
 from gate.decision import purpose
 from gate.decision.alert import Alarm, log
-from gate.decision.decide import Decision, Reason, View, decide, refusal
+from gate.decision.decide import Decision, Reason, decide, refusal
 from gate.decision.eligibility import Cohort
 from gate.decision.eligibility_cache import Cohorts
 from gate.decision.quota import Quotas
@@ -27,14 +25,14 @@ from gate.policy.cedar import CedarPolicy
 from gate.policy.compiled import Plan, compile_plan
 from gate.policy.decisions import DecisionPolicy
 from gate.readlog.entry import Moment, Question, WrittenDecision, moment
-from gate.readlog.writer import Journal, ReadLogEntry
+from gate.readlog.writer import Journal
 from gate.reads import releases
 from gate.reads.completion import Completions
 from gate.reads.evaluations import written_decisions
 from gate.reads.releases import NOTHING, Served, Synthesiser
-from gate.reads.request import Answer, ReadRequest, StaleStateError
-from gate.reads.sources.interface import RowSource, SourceUnavailableError
-from gate.reads.values import ValueReader, without_source
+from gate.reads.request import Answer, DecidedRead, ReadRequest, StaleStateError
+from gate.reads.sources.interface import RowSource
+from gate.reads.values import ValueReader
 from gate.state import consent_bits
 from gate.state.consent_index import ConsentIndex
 from gate.state.customer_numbers import CustomerNumbers
@@ -215,29 +213,38 @@ class Gate:
 
         Raises StaleStateError. If the source is down, personal fields are withheld.
         """
+        return self.read_all([request])[0]
+
+    def read_all(self, requests: Sequence[ReadRequest]) -> list[Answer]:
+        """The same for several requests, whose reads share the ledger's size, the queries of the
+        source and a commit. Raises StaleStateError for all of them.
+        """
+        reached = self._ledger.size  # before the lock: one query serves all waiting threads
+        decided = [self._decided(each, reached) for each in requests]
+        reader = ValueReader(
+            self.source, self.journal, self.options.known_by, self.served, self._key
+        )
+        answered = reader.answered(decided)
+        lines = [each.read.entry for each in answered]
+        journal = self.journal
+        subjects = (each.subject for each in requests)
+        first = journal.record_all([*zip(lines, subjects, strict=True)]).start
+        # Durable from here on: the answers may leave.
+        origin = journal.log.origin
+        return [
+            Answer(
+                *(each.read.decision, each.values, each.read.decision.views, line.release),
+                *(entry, origin, journal.logged(entry)),
+            )
+            for entry, (each, line) in enumerate(zip(answered, lines, strict=True), first)
+        ]
+
+    def _decided(self, request: ReadRequest, reached: int) -> DecidedRead:
         plan = self.plan(request.service, request.scene)
-        decision, point = self._decide(request, plan)
+        decision, point = self._decide(request, plan, reached)
         if plan is not None and not decision.refused and (bar := self._bar(request, plan)):
             decision = Decision(False, {}, bar, None, point.size)
-        values: Mapping[str, Any] = {}
-        if plan is not None and not decision.refused:
-            reader = ValueReader(
-                self.source, self.journal, self.options.known_by, self.served, self._key
-            )
-            try:
-                values, after = reader.values(request, plan, decision)
-            except SourceUnavailableError:
-                decision = without_source(decision)
-                values, after = reader.values(request, plan, decision)
-            complete = View.WITHHELD not in after.views.values()
-            decision = after if complete else replace(after, allowed=False)
-        logged = _log_entry(request, "read", plan, decision, point)
-        journal = self.journal
-        entry = journal.record(logged, request.subject)
-        # Durable from here on: the answer may leave.
-        origin = journal.log.origin
-        where = entry, origin, journal.logged(entry)
-        return Answer(decision, values, decision.views, logged.release, *where)
+        return DecidedRead(request, plan, decision, point)
 
     def consenting(self, scene: str, fields: Sequence[str], at: datetime) -> list[str]:
         """The customers who grant all of `fields` in the scene at `at`.
@@ -376,24 +383,3 @@ class Gate:
             return Reason.PURPOSE_DIFFERS
         admitted = self.options.quotas.admits_point(request.service, request.scene, request.at)
         return None if admitted else Reason.QUOTA_EXCEEDED
-
-
-def _log_entry(
-    request: ReadRequest, action: str, plan: Plan | None, decision: Decision, point: ConsentPoint
-) -> ReadLogEntry:
-    synthetic = plan is not None and View.SYNTHETIC in decision.views.values()
-    return ReadLogEntry(
-        action=action,
-        at=request.at.replace(microsecond=0),
-        service=request.service,
-        scene=request.scene,
-        rows=1 if decision.views else 0,
-        fields=request.fields,
-        views=decision.views,
-        reason=decision.reason,
-        determined_by=decision.determined_by,
-        on_behalf_of=UNSET if request.on_behalf_of is None else request.on_behalf_of,
-        plan=plan.digest if plan else "",
-        release=plan.release if plan and synthetic else None,
-        consent=point,
-    )

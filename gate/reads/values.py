@@ -10,13 +10,19 @@ from gate.policy.compiled import Plan
 from gate.readlog.writer import Journal
 from gate.reads import masking
 from gate.reads.releases import Served
-from gate.reads.request import ReadRequest
-from gate.reads.sources.interface import UNREADABLE, RowSource
+from gate.reads.request import AnsweredRead, DecidedRead, ReadRequest
+from gate.reads.sources.interface import (
+    UNREADABLE,
+    Row,
+    RowSource,
+    SourceUnavailableError,
+    each_row,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ValueReader:
-    """Where the values of one read come from."""
+    """Where the values of reads of one customer come from."""
 
     source: RowSource
     journal: Journal
@@ -24,18 +30,56 @@ class ValueReader:
     served: Callable[[str], Served]  # the releases of a scene
     key: bytes  # of surrogates
 
-    def values(
-        self, request: ReadRequest, plan: Plan, decision: Decision
-    ) -> tuple[dict[str, Any], Decision]:
-        """The values, and the decision with the views that the source could give.
+    def answered(self, reads: Sequence[DecidedRead]) -> list[AnsweredRead]:
+        """The values of each read, and its decision with the views that the source could give.
 
-        Raises SourceUnavailableError.
+        Reads of the same columns share a query of the source. If it fails, nothing of it is given.
         """
+        wanted = [self._wanted(each) for each in reads]
+        alike: dict[tuple[str, ...], dict[str, None]] = {}
+        for each, columns in zip(reads, wanted, strict=True):
+            if columns and self._is_found(each.request.subject):
+                alike.setdefault(columns, {})[each.request.subject] = None
+        rows = {
+            columns: each_row(self.source, [*subjects], columns)
+            for columns, subjects in alike.items()
+        }
+        return [
+            self._answered(each, rows.get(columns, {}).get(each.request.subject))
+            for each, columns in zip(reads, wanted, strict=True)
+        ]
+
+    def _wanted(self, read: DecidedRead) -> tuple[str, ...]:
+        """The columns of the source that a read needs."""
+        if read.plan is None or read.decision.refused:
+            return ()
+        columns = source_columns(read.plan, read.decision.views)
+        free = _free(read.plan, columns)
+        return (*dict.fromkeys([*columns.values(), *(self.known_by if free else ())]),)
+
+    def _is_found(self, subject: str) -> bool:
+        """Whether the customer can find the read, or is nobody who could."""
+        return self.journal.has_tags(subject) or not self.journal.awaited([subject])
+
+    def _answered(
+        self, read: DecidedRead, row: Row | SourceUnavailableError | None
+    ) -> AnsweredRead:
+        request, plan, decision = read.request, read.plan, read.decision
+        if plan is None or decision.refused:
+            return AnsweredRead(read, {})
+        if isinstance(row, SourceUnavailableError):
+            decision, row = without_source(decision), None
+        values, after = self._values(request, plan, decision, row)
+        complete = View.WITHHELD not in after.views.values()
+        shown = after if complete else replace(after, allowed=False)
+        return AnsweredRead(replace(read, decision=shown), values)
+
+    def _values(
+        self, request: ReadRequest, plan: Plan, decision: Decision, row: Row | None
+    ) -> tuple[dict[str, Any], Decision]:
         views = dict(decision.views)
         columns = source_columns(plan, views)
-        free = [name for name in columns if plan.scene.fields[name].item.free_text]
-        wanted = dict.fromkeys([*columns.values(), *(self.known_by if free else ())])
-        row = self._row(request.subject, [*wanted]) if columns else {}
+        free = _free(plan, columns)
         unreadable = {name for name, value in (row or {}).items() if value is UNREADABLE}
         row = row and {name: None if name in unreadable else row[name] for name in row}
         views |= {f: View.WITHHELD for f, column in columns.items() if column in unreadable}
@@ -47,12 +91,6 @@ class ValueReader:
         values |= self._surrogates(request, plan, views, values)
         after = replace(decision, views=views)
         return values, _without_values(after) if unreadable else after
-
-    def _row(self, subject: str, columns: Sequence[str]) -> Mapping[str, Any] | None:
-        """The customer's row; None without one, and if the customer could not find the read."""
-        if not self.journal.has_tags(subject) and self.journal.awaited([subject]):
-            return None
-        return self.source.row(subject, columns)
 
     def _surrogates(
         self,
@@ -78,6 +116,11 @@ class ValueReader:
         }
         drawn = release.conditional(fields, pa.table(shown), self.key, [request.subject])
         return dict(drawn.to_pylist()[0])
+
+
+def _free(plan: Plan, columns: Mapping[str, str]) -> list[str]:
+    """Which of these fields are free text."""
+    return [name for name in columns if plan.scene.fields[name].item.free_text]
 
 
 def without_source(decision: Decision) -> Decision:

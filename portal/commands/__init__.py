@@ -230,14 +230,12 @@ def _require_free(host: str, port: int) -> None:
 
 
 def _serve(product: "Product") -> None:
-    import uvicorn
-
-    from gate.http.connection import WatchedConnection
-    from portal.app import create_app, settled
+    from portal.app import create_app
     from portal.commands import forwarding, lease_watch
     from portal.data_directory import schemas
     from portal.jobs import schedule
     from portal.operations import publishing
+    from portal.web import serving
 
     settings = product.settings
     schemas.begin_served(product.home)
@@ -247,11 +245,5 @@ def _serve(product: "Product") -> None:
     commands = forwarding.accepting(app, product.home, product.ledger)
     watch = lease_watch.watching(product.ledger)
     rest = publishing.exported_at_end(product.home, lambda: product.reads)
-    with _ended_by_sigterm(), rest, commands, watch, runner.running(), settled():
-        uvicorn.run(
-            web,
-            host=settings.host,
-            port=settings.port,
-            http=WatchedConnection,  # h11 bounds the headers: docs/adr/0005-servers.md
-            log_level="warning",
-        )
+    with _ended_by_sigterm(), rest, commands, watch, runner.running():
+        serving.serve(web, settings, settings.port)

@@ -50,27 +50,19 @@ def _serve(alone: "Standalone", settings: "Settings", port: int) -> None:
     """Answer requests until the process is stopped, and publish the read log meanwhile."""
     from functools import partial
 
-    import uvicorn
-
     from gate.http.app import GateApp
-    from gate.http.connection import WatchedConnection
     from portal.operations.gate_process import Healthy, LedgerWatch
     from portal.operations.publishing import exporting, folder
     from portal.service.routes import askers, authenticator
+    from portal.web import serving
 
     who = authenticator(settings, askers(alone.gate), None)
     typer.echo(f"The gate serves on http://localhost:{port} – Ctrl-C stops it.")
     watch = LedgerWatch(alone, settings.data_dir)
     into = partial(folder, settings.data_dir)
     with exporting(lambda: alone.reads, into), watch.looking():
-        uvicorn.run(
-            Healthy(alone.gate, GateApp(alone.gate, who, feed=alone.changes)),
-            host=settings.host,
-            port=port,
-            http=WatchedConnection,  # h11 bounds the headers: docs/adr/0005-servers.md
-            log_level="warning",
-            lifespan="off",
-        )
+        app = Healthy(alone.gate, GateApp(alone.gate, who, feed=alone.changes))
+        serving.serve(app, settings, port, lifespan="off")
 
 
 @app.command()

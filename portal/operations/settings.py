@@ -117,6 +117,28 @@ class Settings(BaseSettings):
         ge=1,
         le=65535,
     )
+    max_connections: int = _setting(
+        2000,
+        "connections that are open at once, or as many as the process may open files, less 128;"
+        " beyond, those that wait longest for a request are closed",
+        "500",
+        ge=16,
+        le=100_000,
+    )
+    max_requests: int = _setting(
+        128,
+        "decisions and reads of one customer that are answered at once, and as many tables, and"
+        " as many pages; more are told to come again (503)",
+        "256",
+        ge=1,
+        le=10_000,
+    )
+    head_seconds: int = _setting(
+        10, "a request whose head takes longer to arrive is closed", "5", "seconds", ge=1, le=120
+    )
+    idle_seconds: int = _setting(
+        30, "a connection without a request is closed after", "75", "seconds", ge=1, le=3600
+    )
     demo: bool = _setting(
         False, "offer the labelled demo login and demo tokens", "true", flag="--trial"
     )

@@ -46,6 +46,7 @@ from gate.readlog.rotation import RotationLimits
 from gate.readlog.writer import Journal, JournalTagger
 from gate.reads.point import Gate, GateOptions, LedgerView
 from gate.reads.sources import data_keys, description
+from gate.reads.sources.breaker import SourceBreaker
 from gate.reads.sources.duckdb import DuckDBSource
 from gate.reads.sources.interface import RowSource, SourceUnavailableError
 from gate.reads.sources.postgres import PostgresSource
@@ -275,7 +276,7 @@ def build_gate(
     )
     return factory.build(
         ledger,
-        WithStability(rows, ledger, scenes),
+        WithStability(SourceBreaker(rows), ledger, scenes),
         scenes,
         journal,
         policy,

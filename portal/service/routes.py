@@ -33,7 +33,7 @@ GATE_PATHS = (*description.OPERATIONS, changes.PATH, "/.well-known/authzen-confi
 SHOWN_FIELDS = 2  # of the example on the page
 
 
-def mount(app: FastAPI, product: Product) -> None:
+def mount(app: FastAPI, product: Product) -> GateApp:
     """Mount the gate under its own paths, with the services' authentication, and its pages."""
     issuer = issuing(product) if product.settings.demo else None
     known = askers(product.gate)
@@ -47,6 +47,7 @@ def mount(app: FastAPI, product: Product) -> None:
     settings = product.settings
     agents.mount(app, here(settings), issuer.address if issuer else settings.token_issuer)
     app.router.routes.extend([*router.routes, *usage.router.routes, *uses.router.routes])
+    return gate
 
 
 def issuing(product: Product) -> Issuer:

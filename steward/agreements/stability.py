@@ -19,7 +19,13 @@ from fractions import Fraction
 from typing import Any, Protocol
 
 from gate.contracts.scene import Scene
-from gate.reads.sources.interface import RowSource, SourceUnavailableError
+from gate.reads.sources.interface import (
+    Row,
+    RowSource,
+    SourceUnavailableError,
+    each_row,
+    one_by_one,
+)
 from ledger.clock import now
 from ledger.events.envelope import Instruction, SourceDeleted
 from ledger.events.reducer import ConsentState, SceneConsent, apply
@@ -119,6 +125,13 @@ class WithStability:
             return None
         whole = {**values, FIELD: self._of(subject)}
         return {name: whole[name] for name in columns}
+
+    def each_row(
+        self, subjects: Sequence[str], columns: Sequence[str]
+    ) -> Mapping[str, Row | SourceUnavailableError]:
+        if FIELD not in columns:
+            return each_row(self._inner, subjects, columns)
+        return one_by_one(self.row, subjects, columns)
 
     def rows(self, subjects: Sequence[str], columns: Sequence[str]) -> Any:
         if FIELD not in columns:

@@ -50,7 +50,6 @@ LAZY = (
     "typer._click.decorators",
     "uvicorn.lifespan.on",
     "uvicorn.loops.asyncio",
-    "uvicorn.protocols.http.h11_impl",
 )
 
 

@@ -316,7 +316,7 @@ def test_a_read_that_became_known_after_the_withdrawal_is_told(reader: Reader) -
     bank, gate = reader.bank, reader.bank.gate
     bank.says("c1", Granted(SCENE, ("age",), None))
     entries: list[Any] = []
-    record = gate.journal.record
+    record = gate.journal.record_all
     request = ReadRequest(SERVICE, SCENE, "c1", ("age",), NOON)
 
     class Late:
@@ -325,10 +325,10 @@ def test_a_read_that_became_known_after_the_withdrawal_is_told(reader: Reader) -
         def __getattr__(self, name: str) -> Any:
             return getattr(journal, name)
 
-        def record(self, entry: Any, subject: str | None = None) -> int:
+        def record_all(self, asked: Any) -> range:
             entries.append(bank.says("c1", Withdrawn(SCENE)))
             assert reader.poll() == []
-            return record(entry, subject)
+            return record(asked)
 
     journal = gate.journal
     gate.continue_in(Late())  # type: ignore[arg-type] # it does what a journal does

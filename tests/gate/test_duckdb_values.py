@@ -8,7 +8,7 @@ import pytest
 
 from gate.reads import filter as filters
 from gate.reads.sources.duckdb import DuckDBSource
-from gate.reads.sources.interface import UNREADABLE, SourceUnavailableError
+from gate.reads.sources.interface import UNREADABLE, SourceUnavailableError, one_by_one
 
 NONE = {
     "a date without end": ("until", "'infinity'::DATE"),
@@ -90,3 +90,32 @@ def test_a_nan_passes_no_filter(tmp_path: Path) -> None:
     for each in comparisons:
         kept = filters.keep(table, [("score", each, 0.1)], table.__getitem__)
         assert kept.count().to_pyarrow().as_py() == 2, each
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_one_query_for_several_customers_answers_as_one_for_each(key: str, tmp_path: Path) -> None:
+    """G200."""
+    name, value = NONE["a date without end"]
+    source = filled(tmp_path, key, **{name: value})
+    first = KEYS[key].format(1)
+    ids = [*(KEYS[key].format(n) for n in (3, 1, 2)), "nobody", "", "0" + first, " " + first]
+    alone = one_by_one(source.row, ids, ["score", name])
+    assert len(alone) == 3
+    assert alone[ids[0]][name] is UNREADABLE  # type: ignore[index] # it is a row
+    for some in (ids, ids[:3], ids[1:], ids[3:]):
+        wanted = {each: alone[each] for each in some if each in alone}
+        assert source.each_row(some, ["score", name]) == wanted
+
+
+def test_two_rows_of_one_customer_are_in_nobody_elses_way(tmp_path: Path) -> None:
+    """G200."""
+    with duckdb.connect(tmp_path / "two.duckdb") as connection:
+        connection.execute(
+            "CREATE TABLE customer AS"
+            " SELECT 'c' || greatest(i, 1) AS id, i AS score FROM range(4) r(i)"
+        )
+    source = DuckDBSource(tmp_path / "two.duckdb")
+    for some in (["c1", "c2", "c3"], ["c2", "c1", "nobody"]):
+        found = {**source.each_row(some, ["score"])}
+        assert isinstance(found.pop("c1"), SourceUnavailableError)
+        assert found == {each: {"score": int(each[1:])} for each in some if each in {"c2", "c3"}}

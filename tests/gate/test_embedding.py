@@ -56,7 +56,7 @@ def test_a_gate_that_cannot_answer_is_503(bank: World) -> None:
     def unreadable(*_: Any) -> None:
         raise JournalError("the disk is full")
 
-    bank.gate.journal.record = unreadable  # type: ignore[assignment] # a disk that is full
+    bank.gate.journal.record_all = unreadable  # type: ignore[assignment] # a disk that is full
     answer = client(bank).get("/segments/c1")
     assert answer.status_code == 503
     assert "treat it as no data" in answer.json()["detail"]

@@ -15,6 +15,8 @@ import uvicorn
 
 from gate.http.app import GateApp
 from gate.http.authzen import Action, Context, Entity, Evaluation, Name, Names, ask
+from gate.http.serving.bounds import Lane, Lanes, Limits
+from gate.http.serving.server import BoundedServer
 from gate.readlog.entry import WrittenDecision
 from gate.readlog.group_commit import Commits
 from ledger.events.envelope import Granted
@@ -165,13 +167,14 @@ def test_whoever_waits_for_an_entry_that_cannot_be_written_hears_of_it(granted: 
 @pytest.fixture(scope="module")
 def server(app: GateApp) -> Iterator[int]:
     """The port of a real server, which gives a body half a second to arrive."""
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    port = listening.getsockname()[1]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     patch = pytest.MonkeyPatch()
     patch.setattr("gate.http.request_body.TIMEOUT_S", 0.5)
-    running = uvicorn.Server(uvicorn.Config(app, http="h11", log_level="critical", lifespan="off"))
-    thread = threading.Thread(target=running.run, args=([listening],))
+    config = uvicorn.Config(app, port=port, log_level="critical", lifespan="off")
+    running = BoundedServer(config, Limits(), Lanes(Lane(128)))
+    thread = threading.Thread(target=running.run)
     thread.start()
     deadline = time.monotonic() + 180
     while not running.started and time.monotonic() < deadline:

@@ -298,12 +298,21 @@ def test_what_a_client_calls_method_and_path_counts_for_nothing() -> None:
 
 def test_a_full_memory_refuses_rather_than_forgets() -> None:
     once = SeenProofs(most=2)
-    assert once.first("a", 10, 0)
-    assert once.first("b", 20, 0)
-    assert not once.first("c", 20, 0)
-    assert not once.first("a", 10, 0)
-    assert once.first("c", 30, 10)  # the first is too old to count by now
-    assert not once.first("b", 20, 10)
+    assert once.first("crm", "a", 10, 0)
+    assert once.first("crm", "b", 20, 0)
+    assert not once.first("crm", "c", 20, 0)
+    assert not once.first("crm", "a", 10, 0)
+    assert once.first("crm", "c", 30, 10)  # the first is too old to count by now
+    assert not once.first("crm", "b", 20, 10)
+
+
+def test_a_service_that_fills_its_memory_of_proofs_refuses_nobody_else() -> None:
+    """G211."""
+    once = SeenProofs(most=100)
+    assert sum(once.first("hostile", str(n), 60, 0) for n in range(1000)) == 100
+    assert all(once.first("crm", str(n), 60, 0) for n in range(100))
+    assert not once.first("crm", "7", 60, 0)
+    assert not once.first("hostile", "new", 60, 0)
 
 
 # The issuer's keys

@@ -19,7 +19,7 @@ from gate.reads.bulk.named_request import NamedRequest
 from gate.reads.bulk.request import TableRequest
 from gate.reads.bulk.table import read_rows
 from gate.reads.request import ReadRequest
-from gate.reads.sources.interface import UNREADABLE, SourceUnavailableError
+from gate.reads.sources.interface import UNREADABLE, SourceUnavailableError, one_by_one
 from gate.reads.sources.postgres import PostgresSource
 from synthetic.model import counts
 from tests.gate.scenes import SERVICE
@@ -207,3 +207,37 @@ def test_a_nan_is_missing_in_filters_and_counts(address: str) -> None:
     for each in comparisons:
         kept = filters.keep(table, [("score", each, 0.1)], table.__getitem__)
         assert kept.count().to_pyarrow().as_py() == 2, each
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_one_query_for_several_customers_answers_as_one_for_each(key: str, address: str) -> None:
+    """G200."""
+    name, value = NONE["a date without end"]
+    source = filled(address, key, **{name: value})
+    first = KEYS[key].format(1)
+    ids = [
+        *(KEYS[key].format(n) for n in (3, 1, 2)),
+        "nobody",
+        "",
+        "0" + first,
+        " " + first,
+        "9" * 40,
+        "a\0b",
+    ]
+    alone = one_by_one(source.row, ids, ["age", name])
+    assert len(alone) == 3
+    assert alone[ids[0]][name] is UNREADABLE  # type: ignore[index] # it is a row
+    for some in (ids, ids[:3], ids[1:], ids[3:]):
+        wanted = {each: alone[each] for each in some if each in alone}
+        assert source.each_row(some, ["age", name]) == wanted
+
+
+def test_two_rows_of_one_customer_are_in_nobody_elses_way(address: str) -> None:
+    """G200."""
+    source = filled(address)
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute("UPDATE customer SET id = 'c1' WHERE id = 'c3'")
+    for some in (["c1", "c2"], ["c2", "nobody", "c1", "c4", "c5"]):
+        found = {**source.each_row(some, ["age"])}
+        assert isinstance(found.pop("c1"), SourceUnavailableError)
+        assert found == {"c2": {"age": 31}}

@@ -13,8 +13,11 @@ from typing import Any
 
 from gate.contracts.source import RelatedTable
 from gate.reads.sources.interface import (
+    Row,
     SourceUnavailableError,
-    only_row,
+    by_subject,
+    doubled,
+    one_by_one,
     representable,
     without_values,
 )
@@ -73,15 +76,37 @@ class DuckDBSource:
         """The engine that the next read uses."""
         return self._backend
 
-    def row(self, subject: str, columns: Sequence[str]) -> Mapping[str, Any] | None:
+    def row(self, subject: str, columns: Sequence[str]) -> Row | None:
+        found = self._each("= $id", {"id": subject}, columns, 1).get(subject)
+        if isinstance(found, SourceUnavailableError):
+            raise found
+        return found
+
+    def each_row(
+        self, subjects: Sequence[str], columns: Sequence[str]
+    ) -> Mapping[str, Row | SourceUnavailableError]:
+        given = {"ids": [*subjects]}
+        try:
+            return self._each("IN (SELECT unnest($ids))", given, columns, len(subjects))
+        except SourceUnavailableError:  # a value that cannot be read, or several rows, are one's
+            return one_by_one(self.row, subjects, columns)
+
+    def _each(
+        self, which: str, given: Mapping[str, Any], columns: Sequence[str], number: int
+    ) -> Mapping[str, Row | SourceUnavailableError]:
+        """The rows of the `number` customers whose id is `which`. Raises SourceUnavailableError."""
         chosen = [self._columns[self._column(name)] for name in columns]
-        parts = ", ".join([*(each.value for each in chosen), *(each.unreadable for each in chosen)])
-        is_theirs = self._columns[self._column(self.key)].equals
-        sql = f"SELECT {parts} FROM {quoted(self._name)} WHERE {is_theirs}"  # noqa: S608 - known names
+        parts = [*(each.value for each in chosen), *(each.unreadable for each in chosen)]
+        key = self._columns[self._column(self.key)].value
+        sql = f"SELECT {', '.join([key, *parts])} FROM {quoted(self._name)} WHERE {key} {which}"  # noqa: S608 - known names
         with reporting(self._name), self._database.con.cursor() as cursor:
-            rows = cursor.execute(sql, {"id": subject}).fetchmany(2)
-        values = [map(_Column.aware, chosen, representable(row)) for row in rows]
-        return only_row(self._name, columns, [[*each] for each in values])
+            rows = cursor.execute(sql, given).fetchmany(number + 1)
+        if len(rows) > number:
+            raise SourceUnavailableError(doubled(self._name))
+        values = (
+            [subject, *map(_Column.aware, chosen, representable(row))] for subject, *row in rows
+        )
+        return by_subject(self._name, columns, values)
 
     def rows(self, subjects: Sequence[str], columns: Sequence[str]) -> Any:
         import ibis
@@ -199,11 +224,6 @@ class _Column:
     @property
     def quoted(self) -> str:
         return quoted(self.name)
-
-    @property
-    def equals(self) -> str:
-        """SQL: whether the key is that of the customer $id, as DuckDB writes it."""
-        return f"{self.value} = $id"
 
     @property
     def value(self) -> str:

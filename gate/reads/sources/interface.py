@@ -1,12 +1,16 @@
 """The interface of a source of personal rows, which one module per engine implements."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 class SourceUnavailableError(Exception):
     """The source failed. The gate then returns no personal data, and the reason."""
+
+
+class SourceDownError(SourceUnavailableError):
+    """It did not answer at all, so it will not answer others either."""
 
 
 class Unreadable(Enum):
@@ -51,13 +55,67 @@ class RowSource(Protocol):
         ...
 
 
-def only_row(
-    table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
-) -> Mapping[str, Any] | None:
-    """The one row of a customer, or None. Raises SourceUnavailableError if there are two."""
-    if len(rows) > 1:
-        raise SourceUnavailableError(doubled(table))
-    return dict(zip(columns, rows[0], strict=True)) if rows else None
+Row = Mapping[str, Any]
+
+
+@runtime_checkable
+class GroupedRowSource(Protocol):
+    """A source that reads several customers in one query. Thread-safe and read-only."""
+
+    def each_row(
+        self, subjects: Sequence[str], columns: Sequence[str]
+    ) -> Mapping[str, Row | SourceUnavailableError]:
+        """What `row` returns for each of them, or raises; without those whom it does not have.
+
+        Raises SourceUnavailableError for all of them.
+        """
+        ...
+
+
+def each_row(
+    source: RowSource, subjects: Sequence[str], columns: Sequence[str]
+) -> Mapping[str, Row | SourceUnavailableError]:
+    """The rows of these customers, in one query where the source can; what `row` raises for one of
+    them is in their place. Never raises SourceUnavailableError.
+    """
+    if len(subjects) > 1 and isinstance(source, GroupedRowSource):
+        try:
+            return source.each_row(subjects, columns)
+        except SourceUnavailableError as error:
+            return dict.fromkeys(subjects, error)
+    return one_by_one(source.row, subjects, columns)
+
+
+def one_by_one(
+    row: Callable[[str, Sequence[str]], Row | None], subjects: Sequence[str], columns: Sequence[str]
+) -> dict[str, Row | SourceUnavailableError]:
+    """The same, a query for each."""
+    found: dict[str, Row | SourceUnavailableError] = {}
+    for each in subjects:
+        try:
+            if (values := row(each, columns)) is not None:
+                found[each] = values
+        except SourceUnavailableError as error:
+            found[each] = error
+    return found
+
+
+def by_subject(
+    table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> dict[str, Row | SourceUnavailableError]:
+    """Rows that begin with the customer's id, each one's in their place.
+
+    In the place of a customer who has several is the error.
+    """
+    found: dict[str, Row | SourceUnavailableError] = {}
+    for subject, *values in rows:
+        alone = subject not in found
+        found[subject] = (
+            dict(zip(columns, values, strict=True))
+            if alone
+            else SourceUnavailableError(doubled(table))
+        )
+    return found
 
 
 def doubled(where: str) -> str:
@@ -84,7 +142,7 @@ def without_values(error: BaseException) -> str:
 _ABOUT_TABLES = frozenset(  # classes of DuckDB, psycopg, its pool, Ibis and Python
     {"BinderException", "CatalogException", "ConnectionException", "ConnectionTimeout"}
     | {"FileNotFoundError", "IOException", "OperationalError", "PoolTimeout"}
-    | {"SourceUnavailableError", "TableNotFound"}
+    | {"SourceDownError", "SourceUnavailableError", "TableNotFound"}
 )
 _ABOUT_CONNECTIONS = frozenset({"08", "25", "28", "3D", "42", "53", "55", "57"})  # SQLSTATE classes
 

@@ -16,12 +16,17 @@ from weakref import finalize
 from gate.contracts.source import RelatedTable
 from gate.reads.sources import postgres_columns
 from gate.reads.sources.interface import (
+    Row,
+    SourceDownError,
     SourceUnavailableError,
-    only_row,
+    by_subject,
+    doubled,
+    one_by_one,
     representable,
     without_values,
 )
 from gate.reads.sources.postgres_columns import PostgresColumn
+from gate.reads.sources.postgres_deadlines import QueryDeadlines
 from gate.reads.sources.related import quoted, require, require_sound, select, unsound
 
 WAIT_S = 5  # seconds, for a connection and for a read of one customer
@@ -53,6 +58,7 @@ class PostgresSource:
         from psycopg_pool import ConnectionPool
 
         self._address, self._name, self.key = address, table, key
+        self._deadlines = QueryDeadlines(2 * WAIT_S)  # the server's own limit comes first
         limits = f"-c statement_timeout={WAIT_S}s -c default_transaction_read_only=on"
         with _reporting(table):
             self._pool = ConnectionPool(
@@ -60,6 +66,7 @@ class PostgresSource:
                 min_size=1,
                 max_size=MAX_CONNECTIONS,
                 timeout=WAIT_S,
+                reconnect_timeout=WAIT_S,  # then the next read tries: longer waits would go on
                 open=True,
                 kwargs={
                     "autocommit": True,
@@ -101,22 +108,47 @@ class PostgresSource:
                 moved |= {item: found[item] for item in each.items}
         return select(quoted(self._name), self.key, kinds, places), moved
 
-    def row(self, subject: str, columns: Sequence[str]) -> Mapping[str, Any] | None:
+    def row(self, subject: str, columns: Sequence[str]) -> Row | None:
+        found = self._each([subject], columns).get(subject)
+        if isinstance(found, SourceUnavailableError):
+            raise found
+        return found
+
+    def each_row(
+        self, subjects: Sequence[str], columns: Sequence[str]
+    ) -> Mapping[str, Row | SourceUnavailableError]:
+        return self._each(subjects, columns)
+
+    def _each(
+        self, subjects: Sequence[str], columns: Sequence[str]
+    ) -> Mapping[str, Row | SourceUnavailableError]:
         from psycopg.errors import InvalidTextRepresentation, NumericValueOutOfRange
 
         chosen = [self._columns[self._column(name)] for name in columns]
-        parts = ", ".join([*(each.value for each in chosen), *(each.unreadable for each in chosen)])
         key = self._columns[self._column(self.key)].quoted
-        query = f"SELECT {parts} FROM {self._relation} WHERE {key} = %s AND {key}::text = %s"  # noqa: S608 - quoted
-        if "\0" in subject:
-            return None  # PostgreSQL has no text with this character
+        parts = [*(each.value for each in chosen), *(each.unreadable for each in chosen)]
+        # PostgreSQL has no text with this character.
+        ids = [each for each in subjects if "\0" not in each]
+        ids += ids[-1:] * (_rounded(len(ids)) - len(ids))  # few texts of queries: each is prepared
+        if not ids:
+            return {}
+        wanted = f"{key} IN ({', '.join(['%s'] * len(ids))}) AND {key}::text = ANY(%s)"
+        selected = ", ".join([f"{key}::text", *parts])
+        query = f"SELECT {selected} FROM {self._relation} WHERE {wanted}"  # noqa: S608 - quoted
         with _reporting(self._name), self._pool.connection() as connection:
             try:
-                rows = connection.execute(query.encode(), [subject, subject]).fetchmany(2)
+                with self._deadlines.within(connection):
+                    found = connection.execute(query.encode(), [*ids, ids])
+                rows = found.fetchmany(len(ids) + 1)
             except (InvalidTextRepresentation, NumericValueOutOfRange):
-                return None  # no uuid or number, as this table's ids are
-        values = [representable(row) for row in rows]
-        return only_row(self._name, columns, values)
+                # One of them is no uuid or number, as this table's ids are.
+                return {} if len(subjects) == 1 else one_by_one(self.row, subjects, columns)
+        if len(rows) > len(subjects):
+            if len(subjects) > 1:
+                return one_by_one(self.row, subjects, columns)
+            raise SourceUnavailableError(doubled(self._name))
+        values = ([subject, *representable(row)] for subject, *row in rows)
+        return by_subject(self._name, columns, values)
 
     def rows(self, subjects: Sequence[str], columns: Sequence[str]) -> Any:
         names = [self._column(name) for name in columns]
@@ -191,6 +223,11 @@ def _selected(backend: Any, query: str, columns: Mapping[str, PostgresColumn]) -
     return backend.sql(query, schema=schema)
 
 
+def _rounded(number: int) -> int:
+    """The next power of two."""
+    return 1 << (number - 1).bit_length() if number else 0
+
+
 def _options(address: str) -> str:
     """The command-line options that the connection string, or the environment, gives the server."""
     from psycopg import ProgrammingError
@@ -216,7 +253,13 @@ def _reporting(what: str) -> Iterator[None]:
 
     try:
         yield
-    except (psycopg.Error, IbisError, OSError) as error:
-        raise SourceUnavailableError(
+    except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:
+        raise SourceDownError(
             f"{what}: {without_values(error)}; check that the database is up"
         ) from error
+    except (psycopg.Error, IbisError) as error:
+        raise SourceUnavailableError(_said(what, error)) from error
+
+
+def _said(what: str, error: Exception) -> str:
+    return f"{what}: {without_values(error)}; check that the database is up"

@@ -1,0 +1,1 @@
+"""The HTTP server of the product: uvicorn, with bounds of its own."""
