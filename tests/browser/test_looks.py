@@ -18,6 +18,7 @@ PAGES = [
     "/customer",
     "/customer/scenes/nearest-branch",
     "/customer/scenes/anomaly-detection",
+    "/customer/recipients",
     "/customer/map",
     "/customer/map?item=balance",
     "/customer/history",
