@@ -80,7 +80,7 @@ RELEASED |= {"scene": "s", "type": "synthetic-released"}
 PUBLIC: tuple[dict[str, Any], ...] = (
     {"at": NOON, "digest": "9f", "scene": "s", "type": "scene-published", "version": "1.0.0"},
     {"at": NOON, "digest": "9f", "type": "policy-published"},
-    {"at": NOON, "digest": "9f", "type": "decision-policy-published"},
+    {"at": NOON, "digest": "9e", "type": "decision-policy-published"},
     {"at": NOON, "key": "k", "service": "analytics", "type": "service-registered"},
     {"at": NOON, "keys": ["a", "b"], "origin": ORIGIN, "type": "key-rotated"},
     {"at": NOON, "signal": "accuracy", "source": "s", "type": "signal-reported", "value": -9199},

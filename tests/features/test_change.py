@@ -61,8 +61,8 @@ def test_a_withdrawal_opens_a_case_whose_notice_states_the_measured_loss(
 @feature("M11")
 def test_the_case_is_worked_on_at_the_desk(site: Site, case: dict[str, Any]) -> None:
     manager, place = site.steward(case["responsible"]), f"/desk/cases/{case['case']}"
-    assert f'href="{place}"' in manager.page("/desk").html
+    assert f'href="{place}"' in manager.page("/desk/cases").html
     manager.press(manager.page(place), f"{place}/take")
     manager.press(manager.page(place), f"{place}/close", note="the fallback holds")
     assert "the fallback holds" in manager.page(place).html
-    assert f'href="{place}"' not in manager.page("/desk").html
+    assert f'href="{place}"' not in manager.page("/desk/cases").html

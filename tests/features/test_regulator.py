@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from ledger.witness import own_witnesses
+from ledger.witness.own_witnesses import NAMES
 from tests.features.catalogue import feature
 from tests.features.period_world import PEOPLE, Period, play
-from tests.features.served import done
+from tests.features.served import done, wait_for
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "regulator.md"
@@ -57,7 +58,14 @@ def given(period: Period, folder: Path) -> None:
     shutil.copy(period.roots, folder / "tsa.pem")
     receipts = folder / "receipts"
     receipts.mkdir()
-    done("state-proof", subject, "--data-dir", home, "--out", folder / f"{subject}.state-proof")
+    proof = folder / f"{subject}.state-proof"
+
+    def cosigned() -> bool:
+        """Whether a quorum cosigned it: on a busy machine they may be late."""
+        done("state-proof", subject, "--data-dir", home, "--out", proof)
+        return sum(proof.read_text("utf-8").count(f"{name} ") for name in NAMES) > 1
+
+    wait_for(cosigned, "state proof that witnesses cosigned")
     count = history(home, subject, receipts)
     evidence = folder / f"{subject}.evidence"
     done("evidence", subject, str(count), evidence, "--data-dir", home)
