@@ -192,8 +192,11 @@ class PolicyQuestions:
         reason, person, found = PolicyReason.MAY_NOT_ASK, "", None
         if subject.type in self._gate.options.may_ask_for.get(service, ()):
             person = _person(subject.id)
-            found = self._may_act(service, evaluation, at)
-            reason = found.logged.reason
+            if evaluation.action is None or evaluation.action.name != READ:
+                reason = PolicyReason.NOT_IN_SCHEMA  # of no policy's: nothing was decided by it
+            else:
+                found = self._may_act(service, evaluation, at)
+                reason = found.logged.reason
         by = service if reason is PolicyReason.PERMITTED else ""
         question = authzen.question_by(self._gate, by, evaluation)
         (decision,) = self._gate.decide_in_writing([question], at)
@@ -201,15 +204,12 @@ class PolicyQuestions:
 
     def _may_act(self, service: str, asked: authzen.Evaluation, at: datetime) -> PolicyAnswer:
         """Whether the policy lets the subject act for the service in the scene."""
-        if asked.subject is None or asked.action is None:
-            raise AssertionError("an incomplete evaluation")
+        if asked.subject is None:
+            raise AssertionError("an evaluation without a subject")
         subject = EntityRef(asked.subject.type, asked.subject.id, asked.subject.properties)
         scene = authzen.scene_of(self._gate, service, asked.context or authzen.NO_CONTEXT)
         point = EntityRef(ENFORCEMENT_POINT, service)
         question = PolicyQuestion(subject, ACT_FOR, point, {"scene": scene})
-        if asked.action.name != READ:
-            logged = LoggedDecision.of(question, PolicyReason.NOT_IN_SCHEMA)
-            return PolicyAnswer(logged)
         (found,) = self.decide(service, [question], at)
         return found
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from portal.auth.session import Notice, Session
-from portal.consent import departure, wording
+from portal.consent import departure, shown_version, wording
 from portal.consent.flow import recipients
 from portal.consent.flow.recipients import ACT
 from portal.customer import receipts, routes
@@ -35,13 +35,16 @@ def show(request: Request, me: Me, find: Wanted = "") -> Response:
     here, spoken = context(request), words(request)
     product = here.product
     given = recipients.given_away(entry for _, entry in product.reads_of(me.subject))
-    rows = recipients.recipients(routes.agreement_now(request, me), product.source, given)
+    current = {each.digest for each in product.scenes.values()}
+    former = shown_version.archived(product.home, without=current)
+    rows = recipients.recipients(routes.agreement_now(request, me), product.source, given, former)
+    ends = {card.scene.id: card.scene.title for each in rows for card in each.stops}
     found = [each for each in rows if find.casefold() in spoken.of(each.title).casefold()]
     return page(
         request,
         "customer/recipients.html",
         rows=found,
-        stops=any(each.stops for each in rows),
+        ends=[] if find else [*ends.values()],
         find=find,
         given=given,
         token=wording.act_token(ACT, spoken),

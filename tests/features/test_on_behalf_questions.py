@@ -190,6 +190,22 @@ def test_g233_properties_and_context_open_nothing(site: Site, customer: Person) 
     assert decided(site, customer, helped) == (True, "granted")
 
 
+def test_g234_whatever_action_was_asked_is_derived_again_and_said_truly(
+    site: Site, customer: Person
+) -> None:
+    customer.switch(SCENE, "allow")
+    for action in ("READ", "act_for", "evaluate", "delete"):
+        for subject in (USER, STRANGER):
+            asked = question(customer.subject, subject, action={"name": action})
+            assert answered(site, asked)["context"]["reason"] == "not-in-schema"
+            answered(site, {"evaluations": [asked, asked]}, EVALUATIONS)
+    page = customer.page("/customer/reads").html
+    assert "this service is not named for this use" not in page
+    assert page.count("the company&#39;s rules do not let it") == 4 * 2 * 3
+    replayed = sovereign("replay", "--data-dir", site.home)
+    assert replayed.returncode == 0, replayed.stdout + replayed.stderr
+
+
 def test_g237_the_policy_is_announced_in_the_consent_log(site: Site) -> None:
     """A missing file of what was announced is a finding."""
     announced = [each.event for each in Follower(site.home).announced()]

@@ -101,7 +101,7 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
     "statistics.": ["counted", "not-counted"],
     "release.risk.": [*Surrogates],
     "reads.": ["evaluate", "named", "rows", "table", "search", "statistics"],  # actions of entries
-    "reason.": [*Reason],
+    "reason.": [*Reason, "not-permitted"],
     "delivery.": ["delivered", "cut", "unknown"],
     "did.": [
         returning.ACT,
@@ -121,6 +121,7 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
         for part in ("title", "text")
     ],
     "recipients.": [
+        "unknown",
         "partner",
         "inside",
         "reads",

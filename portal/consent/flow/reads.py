@@ -15,6 +15,7 @@ from steward.oversight.explanations import Explained
 
 PAGE_SIZE = 50
 STATISTICS = ReadShape.STATISTICS.value  # the action of an entry
+NOT_PERMITTED = "not-permitted"  # the reason of a question that was not for the one who asked
 COUNTED = "counted"  # the view that a page has of what was only counted
 Entry = tuple[int, Mapping[str, Any]]  # index in the read log, read-log entry
 
@@ -31,7 +32,7 @@ class ReadPart:
 class ReadRow:
     index: int
     at: datetime
-    service: Text
+    service: Text | None  # None: it asked for somebody for whom it may not, so none is recorded
     scene: Text
     parts: tuple[ReadPart, ...]  # empty: refused outright
     reason: str
@@ -127,7 +128,7 @@ def _row(
     return ReadRow(
         index=index,
         at=datetime.fromisoformat(entry["at"]),
-        service=_service(entry["service"], scenes),
+        service=_service(entry["service"], scenes) if entry["service"] else None,
         scene=scenes[entry["scene"]].title if entry["scene"] in scenes else as_is(entry["scene"]),
         parts=tuple(part for part in parts if part.items),
         reason=_reason(entry, scenes),
@@ -139,6 +140,8 @@ def _row(
 
 def _reason(entry: Mapping[str, Any], scenes: Mapping[str, Scene]) -> str:
     """An answer about many customers says `granted` also where the contract needs no consent."""
+    if not entry["service"]:
+        return NOT_PERMITTED
     scene = scenes.get(entry["scene"])
     if scene is not None and entry["reason"] == Reason.GRANTED:
         return _OF_MANY[scene.legal_basis]

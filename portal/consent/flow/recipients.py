@@ -1,33 +1,38 @@
 """Who has what: each recipient of a customer's data, what it was given, and what it may read. Pure.
 
-A recipient is a service that a contract names, or one that was given something of the customer's
-although no contract names it any more. What it was given are the customer's own values; drawn
-values and totals are not theirs.
+A recipient is a service that a contract names or named, or one that was given something of the
+customer's. What it was given are the customer's own values; drawn values and totals are not theirs.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
 from typing import Any
 
 from gate.contracts.odcs import Text
-from gate.contracts.scene import Service
+from gate.contracts.scene import Scene, Service
 from gate.contracts.source import SourceContract
 from portal.consent.centre import Centre, SceneCard
-from portal.consent.flow.data_map import GIVEN, MAX_READS_COUNTED, READING
+from portal.consent.flow.data_map import GIVEN, READING
 from portal.consent.flow.reads import as_is
 
+MAX_READS_COUNTED = 1000  # the newest of one customer that gave something
+MAX_SCANNED = 10_000  # entries that are looked through for them, refusals and questions among them
+SEARCH = "search"  # the action that gives the customer's number alone
 ACT = "stopped"  # names the words that the customer saw: wording.shown_of_act
 
 
 @dataclass(slots=True)
 class GivenToOne:
-    """What one service was given of a customer: each item, and when last."""
+    """What one service was given of a customer: each item, and when last.
+
+    `listed`: when it last got their number in a list of customers.
+    """
 
     items: dict[str, datetime] = field(default_factory=dict)
     last: datetime | None = None
+    listed: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class GivenAway:
 
     @property
     def newest(self) -> int:
-        return MAX_READS_COUNTED
+        return MAX_SCANNED
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +64,17 @@ class Recipient:
 
     id: str
     title: Text
-    partner: bool
+    partner: bool | None  # None: no contract says, past or present
     held: tuple[HeldItem, ...]  # newest first
     last: datetime | None  # when it was given something last
+    listed: datetime | None  # when it last got the customer's number in a list
     uses: tuple[SceneCard, ...]
     others: tuple[Text, ...]
 
     @property
     def may_read(self) -> bool:
-        return any(each.standing.live and not each.scene.counts_everybody for each in self.uses)
+        live = (each for each in self.uses if each.standing.live and not each.frozen)
+        return any(not each.scene.counts_everybody for each in live)
 
     @property
     def counts(self) -> bool:
@@ -85,26 +92,41 @@ class Recipient:
 
 def given_away(entries: Iterable[Mapping[str, Any]]) -> GivenAway:
     """What each service was given. `entries`: of the read log, newest first."""
-    newest = [*islice(entries, MAX_READS_COUNTED + 1)]
     found: defaultdict[str, GivenToOne] = defaultdict(GivenToOne)
-    for entry in newest[:MAX_READS_COUNTED]:
+    counted = 0
+    for number, entry in enumerate(entries):
+        if number >= MAX_SCANNED or counted >= MAX_READS_COUNTED:
+            return GivenAway(found, complete=False)
         items = [name for name, view in entry["views"].items() if view in GIVEN]
-        if entry["action"] not in READING or not items:
+        is_list = entry["action"] == SEARCH
+        if not is_list and not (items and entry["action"] in READING):
             continue
+        counted += 1
         one, at = found[entry["service"]], datetime.fromisoformat(entry["at"])
+        if is_list:
+            one.listed = one.listed or at
+            continue
         one.last = one.last or at
         for name in items:
             one.items.setdefault(name, at)
-    return GivenAway(found, len(newest) <= MAX_READS_COUNTED)
+    return GivenAway(found, complete=True)
 
 
-def recipients(now: Centre, source: SourceContract, given: GivenAway) -> list[Recipient]:
-    """All recipients: partners first, then who may read now, then who was given something last."""
+def recipients(
+    now: Centre, source: SourceContract, given: GivenAway, former: Iterable[Scene]
+) -> list[Recipient]:
+    """All recipients: partners first, then who may read now, then who was given something last.
+
+    `former`: earlier versions of the contracts, which may name services that none names any more.
+    """
     uses: defaultdict[str, list[SceneCard]] = defaultdict(list)
     named: dict[str, Service] = {}
     for card in now.cards:
         for service in card.scene.services:
             uses[service.id].append(card)
+            named.setdefault(service.id, service)
+    for scene in former:
+        for service in scene.services:
             named.setdefault(service.id, service)
     everybody = [*dict.fromkeys((*named, *given.by_service))]
     rows = [_recipient(each, named, uses[each], source, given) for each in everybody]
@@ -132,9 +154,10 @@ def _recipient(
     return Recipient(
         id=id_,
         title=service.title if service else as_is(id_),
-        partner=service is not None and service.partner,
+        partner=None if service is None else service.partner,
         held=tuple(sorted(held, key=lambda each: each.last, reverse=True)),
         last=one.last,
+        listed=one.listed,
         uses=tuple(uses),
         others=tuple(affected.values()),
     )
