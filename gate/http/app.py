@@ -8,7 +8,7 @@ that is down 503. A denied evaluation is 200 with `"decision": false`.
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from difflib import get_close_matches
@@ -49,6 +49,7 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 MAX_BULK = 8  # threads for tables, rows, reads by name and searches: nothing else waits for them
 JSON = b"application/json"
+ONE_EACH = frozenset({b"authorization", b"dpop"})  # headers that say who asks
 # Of answers that a browser may show as a page: nobody but a program sends what is answered 200.
 _SHOWN = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -111,6 +112,8 @@ class GateApp:
         headers = dict(scope["headers"])
         asked = _Asked()
         try:
+            if len(headers) < len(scope["headers"]):
+                _require_single(scope["headers"])
             response: Response | Stream = await self._respond(scope, headers, receive, asked)
         except Exception as error:  # noqa: BLE001 - errors without an entry in the table are raised again
             response = _problem(_problem_of(error))
@@ -185,6 +188,15 @@ class GateApp:
         if service is None:
             raise HttpError(*_UNAUTHENTICATED)
         return service
+
+
+def _require_single(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Refuse two of a header that says who asks: a proxy may look at the other one."""
+    sent = [name for name, _ in headers if name in ONE_EACH]
+    if twice := {name.decode() for name in sent if sent.count(name) > 1}:
+        raise HttpError(
+            400, "malformed", "Malformed request", f"want one {', '.join(sorted(twice))} header"
+        )
 
 
 class _Asked:

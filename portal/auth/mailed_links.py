@@ -7,8 +7,10 @@ sealed under them.
 """
 
 import secrets
+from collections import deque
 from datetime import datetime, timedelta
 from threading import Lock
+from typing import NamedTuple
 
 from portal.auth import sealing
 from portal.auth.handoff import ALPHABET
@@ -17,7 +19,14 @@ from portal.storage.sessions import SessionTable
 KIND = "mailed-link"
 LENGTH = 16  # 80 bits
 LASTS = timedelta(minutes=15)
-PAUSE = timedelta(minutes=1)  # between two letters to one customer
+PAUSE = timedelta(minutes=1)  # between two letters to one customer that one browser asks for
+TO_ONE, TO_ALL = 6, 60  # letters within LASTS to one customer, and within PAUSE to all
+
+
+class _Asked(NamedTuple):
+    subject: str
+    browser: str
+    at: datetime
 
 
 class MailedLinks:
@@ -25,16 +34,23 @@ class MailedLinks:
 
     def __init__(self, table: SessionTable) -> None:
         self._table = table
-        self._asked: dict[str, datetime] = {}  # when each customer last got one
+        self._asked: deque[_Asked] = deque()  # for the last LASTS, oldest first
         self._lock = Lock()
 
-    def may_ask(self, subject: str, at: datetime) -> bool:
-        """Whether a letter may go to this customer now. Noted, if so."""
+    def may_ask(self, subject: str, browser: str, at: datetime) -> bool:
+        """Whether a letter may go to this customer now. Noted, if so.
+
+        Whoever asks in a customer's name delays the customer's own link, by LASTS at most.
+        """
         with self._lock:
-            self._asked = {name: last for name, last in self._asked.items() if at - last < PAUSE}
-            if subject in self._asked:
+            while self._asked and at - self._asked[0].at >= LASTS:
+                self._asked.popleft()
+            lately = [each for each in self._asked if at - each.at < PAUSE]
+            mine = any((each.subject, each.browser) == (subject, browser) for each in lately)
+            to_one = sum(each.subject == subject for each in self._asked)
+            if mine or to_one >= TO_ONE or len(lately) >= TO_ALL:
                 return False
-            self._asked[subject] = at
+            self._asked.append(_Asked(subject, browser, at))
             return True
 
     def open(self, subject: str, browser: str, at: datetime) -> str:

@@ -44,6 +44,9 @@ class Undo:
     deadline: datetime
 
 
+UNPROVEN = datetime(1970, 1, 1, tzinfo=UTC)  # when such a session was proven: never
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """The result of the last act, shown once, next to the scene."""
@@ -116,6 +119,11 @@ class Session:
     @property
     def identity(self) -> Identity:
         return Identity(self.subject, self.name, self.proved)
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether the customer ever proved who they are: a link by mail proves a mailbox alone."""
+        return self.proved > UNPROVEN
 
     def take_draft(self, at: datetime) -> Draft | None:
         """The last draft, if it may still be signed. It is removed."""

@@ -112,12 +112,13 @@ class BudgetPlan:
 
     def __str__(self) -> str:
         """What a year of it costs, for a steward to read."""
+        scenes = f"{self.times} of each of {len(self.others)} scenes"
         counted = f", {self.a_year} for statistics" if self.counts_everybody else ""
         rho, most = self.yearly, self.limits
         years = int(most.total.rho / rho) if rho else 0
         lasts = f"; rho {float(most.total.rho):.4g} in all is reached after {years} years"
         return (
-            f"releases in a year: {self.times} of each of {len(self.others)} scenes{counted}; "
+            f"releases in a year, at most: {scenes}{counted}; "
             f"whoever allows every use loses rho {float(rho):.4g} of {float(most.year.rho):.4g} in "
             f"it{lasts if rho else ''}"
         )

@@ -29,7 +29,7 @@ from portal.operations.erasure import Eraser
 from portal.operations.wiring import Product, secret
 from portal.signin.current_customer import Me
 from portal.web.pages import context, page
-from portal.web.problems import NotFoundError
+from portal.web.problems import NotFoundError, ProveAgainError
 from steward.oversight.legal_hold import Holds
 
 router = APIRouter(include_in_schema=False)
@@ -107,6 +107,9 @@ def show_entry(request: Request, me: Me, index: Index) -> Response:
 
 @router.post("/customer/leave/entries/{index}")
 def erase_entry(request: Request, me: Me, index: Index) -> Response:
+    """Raises ProveAgainError in a session by a link from a mailbox: what is erased is gone."""
+    if not me.is_proven:
+        raise ProveAgainError
     _eraser(request).entry(me.subject, index, context(request).clock())
     return RedirectResponse("/customer/leave", 303)
 

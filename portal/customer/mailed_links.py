@@ -9,7 +9,7 @@ set, and such a session has proven nothing: keys, passkeys and leaving want a pr
 """
 
 import secrets
-from datetime import UTC, datetime
+from datetime import datetime
 from email.message import EmailMessage
 from typing import Annotated
 
@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from portal.auth.mailed_links import LASTS
-from portal.auth.session import Identity
+from portal.auth.session import UNPROVEN, Identity
 from portal.customer.receipts import mailbox
 from portal.operations import mail
 from portal.signin import greeting
@@ -30,7 +30,6 @@ from portal.web.problems import NotFoundError, UsedCodeError
 router = APIRouter(include_in_schema=False)
 
 BROWSER = "sovereign-mail"  # cookie of the browser that asked
-UNPROVEN = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @router.get("/login/mail")
@@ -45,9 +44,9 @@ def ask(request: Request, customer: Annotated[str, Form(max_length=128)]) -> Res
     here, spoken = context(request), words(request)
     post, at = _post(here), here.clock()
     browser = request.cookies.get(BROWSER) or secrets.token_urlsafe(32)  # an earlier link holds
-    if here.mailed_links.may_ask(customer, at):
+    if here.mailed_links.may_ask(customer, browser, at):
         # Written by the thread that sends: the answer takes as long for a number that nobody has.
-        post.put(lambda: _letter(here, spoken, customer, browser, at))
+        post.put(lambda: _letter(here, spoken, customer, browser, at), anybody_asks=True)
     response = page(request, "customer/mailed_link.html", sent=True)
     response.set_cookie(
         BROWSER,
@@ -85,6 +84,8 @@ def _post(here: PortalContext) -> mail.CustomerMail:
 def _letter(
     here: PortalContext, spoken: Words, customer: str, browser: str, at: datetime
 ) -> EmailMessage | None:
+    if not here.product.ledger.numbers([customer]):
+        return None  # a number that nobody has costs no read, of which there are so many a minute
     if (to := mailbox(here, customer, at)) is None:
         return None
     settings = here.product.settings

@@ -28,6 +28,7 @@ from ledger.tlog import atomic_file
 from portal.configuration.sources import SettingError
 
 MAX_WAITING = 1000  # letters; more are dropped, and logged
+MAX_ASKED = 50  # of them that anybody may ask for: they crowd out no receipt and no warning
 TIMEOUT_S = 10.0
 PORTS = {"smtp": 587, "smtps": 465}
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -121,7 +122,11 @@ class CustomerMail:
         self._lock = Lock()
         self._carrier: Thread | None = None
 
-    def put(self, write: Letter) -> None:
+    def put(self, write: Letter, *, anybody_asks: bool = False) -> None:
+        """`anybody_asks`: nobody signed in, so it waits behind few letters or is not sent."""
+        if anybody_asks and self._waiting.qsize() >= MAX_ASKED:
+            log.warning("%d letters are waiting already; no link is sent", MAX_ASKED)
+            return
         try:
             self._waiting.put_nowait(write)
         except Full:

@@ -45,14 +45,19 @@ RENAMED_LIMITS = {
 UNIT, FLAG = "unit", "flag"  # of a setting, for the reference
 
 
+SMALLEST, LARGEST = Fraction(1, 10**9), 10**3  # that any privacy loss has a use for
+_WANTED = 'want a number from 1e-9 to 1000, such as 0.5 or "1/8"'
+
+
 def _exact(number: Any) -> Fraction:
-    """A number above 0: 0.5, "1/8", 1e-6."""
+    """A number within SMALLEST and LARGEST: 0.5, "1/8", 1e-6."""
+    text = str(number) if type(number) is not bool else ""
     try:
-        read = Fraction(str(number) if type(number) is not bool else "")
+        read = Fraction(text if len(text) <= len(str(SMALLEST)) + 10 else "")
     except (ValueError, ZeroDivisionError) as error:
-        raise ValueError('want a number above 0, such as 0.5 or "1/8"') from error
-    if read <= 0:
-        raise ValueError('want a number above 0, such as 0.5 or "1/8"')
+        raise ValueError(_WANTED) from error
+    if not SMALLEST <= read <= LARGEST:
+        raise ValueError(_WANTED)
     return read
 
 

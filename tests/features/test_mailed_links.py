@@ -91,3 +91,32 @@ def test_8_11_there_is_none_of_it_unless_the_company_wants_it(
         assert "/login/mail" not in person.page("/").html
         assert person.client.get("/login/mail").status_code == 404
         assert person.client.post("/login/mail", data={"customer": ME}).status_code == 404
+
+
+def test_8_11_a_session_by_a_link_erases_nothing(site: Site) -> None:
+    person = site.visitor()
+    code = LINK.search(asked(site, person, "c00016"))[2]  # type: ignore[index]
+    assert entered(person, code) == 200
+    person.switch("recommendation", "withdraw")
+    person.switch("recommendation", "allow")
+    earliest = person.receipts()[-1]
+    assert person.client.post(f"/customer/leave/entries/{earliest}").status_code == 403
+    assert earliest in person.receipts()
+
+
+def test_8_11_what_anybody_asks_for_crowds_out_no_receipt(site: Site) -> None:
+    """A flood of asks, for known and made-up numbers, then an act: its receipt is mailed."""
+    customer = site.customer("c00014")
+    before = len(letters(site))
+    for number in range(300):
+        asker = site.visitor()
+        name = f"c{number % 150 + 20:05d}" if number % 2 else f"nobody-{number}"
+        assert asker.client.post("/login/mail", data={"customer": name}).status_code == 200
+    customer.switch("lead-scoring", "allow")
+    customer.switch("lead-scoring", "withdraw")
+
+    def receipts() -> list[Path]:
+        return [each for each in letters(site) if b"receipt" in each.read_bytes().lower()]
+
+    wait_for(lambda: len(receipts()) >= 2, "receipts of both acts")
+    assert len(letters(site)) - before <= 60 + 2, "of links there are so many a minute"
