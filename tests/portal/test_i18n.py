@@ -30,6 +30,7 @@ from steward.language.catalogue import MissingMessageError
 from steward.notify.notice import NoticeType
 from steward.notify.outbox import NoticeState
 from steward.oversight import risk
+from synthetic.model.series import Every
 
 PORTAL = Path(i18n.__file__).parents[1]
 TEMPLATES = sorted(PORTAL.rglob("*.html"))
@@ -44,6 +45,7 @@ GREEK = ("epsilon", "delta", "rho")
 KEY_ACTS = [each.__struct_config__.tag for each in get_args(KeyAct)]
 SAID = [TriggerSet, TriggerCleared, Limited, *get_args(CompanyAct), *get_args(KeyAct)]
 COMPOSED = {  # keys that templates put together: prefix -> what may follow
+    "scene.series.": [*Every],
     "archive.": ["no-row", "interactions.title", "interactions.lead"],
     "case-notice.": [
         "look",
@@ -152,6 +154,7 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
         "subjects",
         "resources",
         "actions",
+        "series",
     ],
 }
 SYMBOLS = {
