@@ -6,12 +6,14 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from math import sqrt
 from pathlib import Path
+from shutil import copytree, ignore_patterns
 from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
+from typer.testing import CliRunner
 
 from gate.contracts.odcs import ContractError
 from gate.contracts.scene import Scene
@@ -21,6 +23,7 @@ from gate.contracts.source import load_source
 from gate.reads.bulk import series
 from gate.reads.sources.duckdb import DuckDBSource
 from gate.reads.sources.interface import SourceUnavailableError
+from portal.commands import app
 from steward.contracts.widening import DifferenceKind, differences
 from synthetic.model import measure
 from synthetic.model.series import Every, Period, PeriodCounts, SeriesTerms
@@ -82,6 +85,33 @@ def test_g280_two_series_of_one_name_and_a_series_elsewhere_are_refused(tmp_path
         contract(tmp_path, declared, declared + declared)
     with pytest.raises(ContractError, match="in the contract with the shape statistics"):
         contract(tmp_path, "value: [statistics]", "value: [table]")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("table: event", "table: visits", "table visits: the source has no such table"),
+        ("time: happened_at", "time: happened", "unknown column: 'happened', want happened_at"),
+        ("time: happened_at", "time: minutes", "minutes is integer, want a date or timestamp"),
+    ],
+)
+def test_g280_check_finds_what_the_source_lacks(
+    old: str, new: str, fault: str, tmp_path: Path
+) -> None:
+    company = tmp_path / "telco"
+    copytree(TELCO, company, ignore=ignore_patterns("*.duckdb*"))
+    with duckdb.connect(company / "customers.duckdb") as made:
+        made.execute("CREATE TABLE event (customerid TEXT, happened_at TIMESTAMP, minutes BIGINT)")
+        made.execute("ALTER TABLE event ADD COLUMN kind TEXT")
+        made.execute("CREATE TABLE subscriber (customerid TEXT)")
+        made.execute("CREATE TABLE contact (subscriber TEXT)")
+        made.execute("CREATE TABLE care (subscriber TEXT)")
+    scene = company / "scenes" / CONTRACT.name
+    scene.write_text(TEXT.replace(old, new, 1), "utf-8")
+    done = CliRunner().invoke(app, ["check", str(company)])
+    assert done.exit_code == 1
+    said = " ".join(done.output.split())
+    assert fault in said
 
 
 def test_g281_another_series_or_more_of_a_customer_widens_the_contract(tmp_path: Path) -> None:
