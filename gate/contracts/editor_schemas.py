@@ -9,12 +9,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import fields
 from typing import Any
 
-from gate.contracts import company, odcs, quality, scene_file, sla, source
+from gate.contracts import company, odcs, quality, scene_file, series, sla, source
 from gate.contracts.company import ItemUse, LegalEntity, Roles
 from gate.contracts.quality import Metric, Unit
 from gate.contracts.scene import Fallback, LegalBasis, Population, ReadShape, Surrogates
 from gate.contracts.sla import Level
 from gate.contracts.triggers import Template
+from synthetic.model.series import Every
 
 Schema = dict[str, Any]
 FOLDER = ".schemas"  # of a company's folder
@@ -127,6 +128,7 @@ def scene_contract() -> Schema:
                 {"window_minutes": COUNT, "review_days": COUNT, "escalate_days": COUNT}
                 | {"responsible": {**_LISTED, "items": SLUG, "minItems": 1}}
             ),
+            "series": {"type": "array", "items": _event_series()},
             "completion": _object(
                 {"mode": {"enum": [*map(str, scene_file.COMPLETIONS)]}}, every_key=True
             ),
@@ -240,6 +242,24 @@ def _trigger() -> Schema:
         },
         every_key=True,
     )
+
+
+def _event_series() -> Schema:
+    day: Schema = {"type": "string", "format": "date"}
+    values = {**_NAMES, "minItems": 1, "maxItems": series.MAX_CATEGORIES}
+    made = _keys(
+        series.KEYS,
+        name=SLUG,
+        title=WORDS,
+        every={"enum": [*map(str, Every)]},
+        category=_object({"column": TEXT, "values": values}, every_key=True),
+        **dict.fromkeys(("table", "customer", "time", "zone"), TEXT),
+        **dict.fromkeys(("since", "until"), day),
+        at_most={**COUNT, "maximum": series.MAX_SIGMA},
+        sigma={**COUNT, "maximum": series.MAX_SIGMA},
+        a_year={**COUNT, "maximum": series.MAX_A_YEAR},
+    )
+    return {**made, "required": sorted(series.KEYS - series.OPTIONAL)}
 
 
 def _custom(

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from gate.contracts import versions
 from gate.contracts.odcs import Text
+from gate.contracts.series import EventSeries
 from gate.contracts.source import Item
 from gate.contracts.triggers import Trigger
 from gate.contracts.versions import NONE, Version
@@ -130,6 +131,7 @@ class Scene:
     surrogates: Surrogates | None = None  # None: the contract says nothing, which means NONE
     minimum_group: int | None = None  # statistics only: see gate.reads.bulk.groups
     population: Population = Population.CONSENTING
+    series: tuple[EventSeries, ...] = ()  # counted beside the fields of a scene for statistics
 
     @property
     def counts_everybody(self) -> bool:

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gate.contracts import odcs, sla, versions
+from gate.contracts import odcs, series, sla, versions
 from gate.contracts.odcs import ContractError
 from gate.contracts.scene import (
     ENDLESS,
@@ -47,7 +47,7 @@ LEVELS = frozenset({Level.LATENCY, Level.RETENTION})
 CUSTOM = frozenset(
     {"alternative", "change", "completion", "consentSince", "consequence", "fallback"}
     | {"legalBasis", "longestConsentDays", "minimumGroup", "order", "population", "predicts"}
-    | {"purpose", "reminderDays", "services", "shapes", "summary", "surrogates", "title"}
+    | {"purpose", "reminderDays", "series", "services", "shapes", "summary", "surrogates", "title"}
     | {"trends", "triggers", "workload"}
 )
 FIELD_CUSTOM = frozenset({"fallback", "since", "substitute", "use"})
@@ -86,6 +86,7 @@ def load_scene(path: Path, source: SourceContract) -> Scene:
             triggers=odcs.within(extra, "triggers", _triggers, []),
             shapes=odcs.within(extra, "shapes", _shapes, [*USUAL_SHAPES]),
             population=odcs.within(extra, "population", _population, Population.CONSENTING),
+            series=odcs.within(extra, "series", series.declared, []),
             minimum_group=minimum_group or None,
             surrogates=odcs.within(extra, "surrogates", Surrogates)
             if "surrogates" in extra
@@ -138,6 +139,11 @@ def _require_counting(scene: Scene) -> None:
             f"{Mode.RELEASE_ANCHORED} use: set completion to it",
         )
     if not scene.counts_everybody:
+        odcs.want(
+            not scene.series,
+            "series count everybody who does not object: declare them in the contract with the "
+            "shape statistics",
+        )
         return
     odcs.want(
         scene.shapes == {ReadShape.STATISTICS},

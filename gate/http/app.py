@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gate.changes.feed import ChangeFeed
 from gate.decision.key_scope import KeyedService, KeyEndedError, KeyScopeError
-from gate.http import authzen, changes, connection, dpop, reads, searches
+from gate.http import authzen, changes, connection, dpop, reads, searches, series
 from gate.http.authzen import MalformedRequestError
 from gate.http.changes import ChangePolls
 from gate.http.connection import Connection
@@ -29,6 +29,7 @@ from gate.http.reads import DataReads
 from gate.http.request_body import Bodies, BodyTooLargeError, BodyTooSlowError, Receive
 from gate.http.response import HttpError, Response, Stream
 from gate.http.searches import Searches
+from gate.http.series import SeriesRoute
 from gate.readlog.customer_sets import MissingSetError
 from gate.readlog.writer import JournalError
 from gate.reads.bulk.named_request import NamedRequestError
@@ -104,6 +105,7 @@ class GateApp:
         ] = {
             **Searches(gate, clock).routes,
             **data.routes,
+            series.PATH: SeriesRoute(gate).series,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -4,13 +4,14 @@ The last release answers. Earlier ones stay: the *anchor* of a scene is the rele
 tables are completed. It follows from the contract and the log alone, so a replay finds the same.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gate.contracts.scene import Population, Scene
 from synthetic.completion.mode import Mode
 from synthetic.fitting.release import Release
+from synthetic.model.series import PeriodMeasurement
 
 
 class Synthesiser(Protocol):
@@ -85,6 +86,13 @@ class Served:
 
     def by_id(self, name: str | None) -> Synthesiser | None:
         return next((each for each in self.releases if each.id == name), None)
+
+
+def periods(served: Served, name: str) -> Iterator[tuple[str, PeriodMeasurement]]:
+    """The measured periods of a series with the release of each, oldest period first."""
+    made = [each for each in served.releases if isinstance(each, Release)]
+    found = [(each.id, one) for each in made for one in each.series if one.terms.name == name]
+    yield from sorted(found, key=lambda pair: pair[1].period.start)
 
 
 NOTHING = Served()

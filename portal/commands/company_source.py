@@ -32,6 +32,10 @@ def columns(company: "Company") -> Iterator[str]:
                 yield f"{company.source_file}: {each}"
         except SourceUnavailableError as error:
             yield f"{company.source_file}: {error}"
+            return
+        for scene in company.scenes.values():
+            for fault in _series(company.rows, scene):
+                yield f"{company.scene_file(scene.id)}: {fault}"
 
 
 def contents(company: "Company") -> SourceFindings:
@@ -76,6 +80,27 @@ def _of_table(
         declared = source.items[name].type
         if name in columns and declared != columns[name]:
             yield f"{name} is {declared} here and {columns[name]} in the table {table}"
+
+
+def _series(place: str, scene: "Scene") -> Iterator[str]:
+    """What the tables of events lack that the scene's series count."""
+    from gate.contracts import odcs
+    from gate.reads.sources import description
+    from gate.reads.sources.interface import SourceUnavailableError
+
+    for each in scene.series:
+        where = f"series {each.name}: table {each.table}"
+        try:
+            columns = {one.name: one.kind for one in description.describe(place, each.table)}
+            wanted = [name for name in (each.customer, each.time, each.category) if name]
+            odcs.require_known(wanted, columns, "column")
+        except SourceUnavailableError:
+            yield f"{where}: the source has no such table; correct table, or add it to the source"
+        except odcs.ContractError as error:
+            yield f"{where}: {error}"
+        else:
+            if columns[each.time] not in {"date", "timestamp"}:
+                yield f"{where}: {each.time} is {columns[each.time]}, want a date or timestamp"
 
 
 def _contents(company: "Company") -> SourceFindings:

@@ -7,6 +7,9 @@ more than others. With one:
     the statistics                            every `refit_days`   what the year's cap leaves
     a scene that completes its own tables     once a year          epsilon of the settings
     one whose tables rest on the statistics   once a year          a quarter of it
+    a period of a series over events          once                 at_most² / (2 sigma²)
+
+Series are part of the releases for statistics, which get what the series leave as well.
 
 Releases for statistics count everybody, so each is charged to whoever consents to every use as
 well: they get what these leave. They never get less than a release of a scene. A plan that the caps
@@ -47,13 +50,13 @@ class BudgetPlan:
         return cls(limits, Cadence(timedelta(days=refit_days), refit_changes), tuple(scenes))
 
     def loss(self, scene: Scene) -> PrivacyLoss:
-        """Of one release of the scene. Raises LossError."""
+        """Of one release of the scene, without its series. Raises LossError."""
         least = self.limits.release
         if scene.population is Population.NOT_OBJECTING:
             return accounting.loss_within(self.limits.epsilon / 4, self.limits.delta)
         if not scene.counts_everybody:
             return least
-        left = (self.limits.year.rho - self.once) / self.a_year
+        left = (self.limits.year.rho - self.once - self.series) / self.a_year
         return PrivacyLoss(max(least.rho, Fraction(int(left * UNIT), UNIT)))
 
     @property
@@ -65,6 +68,12 @@ class BudgetPlan:
     def once(self) -> Fraction:
         """Rho of one release of each scene, but for the statistics."""
         return sum((self.loss(each).rho for each in self.others), Fraction(0))
+
+    @property
+    def series(self) -> Fraction:
+        """The most rho that the series cost a customer in a calendar year."""
+        found = [each.yearly.rho for scene in self.scenes for each in scene.series]
+        return sum(found, Fraction(0))
 
     @property
     def counts_everybody(self) -> bool:
@@ -85,7 +94,7 @@ class BudgetPlan:
         counted = [
             self.loss(each).rho * self.a_year for each in self.scenes if each.counts_everybody
         ]
-        return self.once * self.times + sum(counted, Fraction(0))
+        return self.once * self.times + sum(counted, Fraction(0)) + self.series
 
     def require_feasible(self) -> None:
         """Raise BudgetPlanError if a year's releases cost a customer more than they may lose."""
@@ -101,11 +110,26 @@ class BudgetPlan:
         if self.counts_everybody and self.yearly > year:
             raise BudgetPlanError(
                 f"{scenes} scenes fitted once cost rho {float(self.once):.4g}, and {self.a_year} "
-                f"releases for statistics {float(self.limits.release.rho):.4g} each, which is "
-                f"{float(self.yearly):.4g}; a customer may lose {float(year):.4g} in a year: want "
-                "a greater refit_days, a smaller release_epsilon, or fewer scenes whose fallback "
-                "is synthetic"
+                f"releases for statistics {float(self.limits.release.rho):.4g} each"
+                f"{self._series_sum}, which is {float(self.yearly):.4g}; a customer may lose "
+                f"{float(year):.4g} in a year: want a greater refit_days, a smaller "
+                f"release_epsilon, {self._series_cure}or fewer scenes whose fallback is synthetic"
             )
+
+    @property
+    def _series_sum(self) -> str:
+        """What each series costs in a year, for a message."""
+        parts = [
+            f", {each.a_year} periods of the series {each.name} "
+            f"{float(each.terms.loss.rho):.4g} each"
+            for scene in self.scenes
+            for each in scene.series
+        ]
+        return "".join(parts)
+
+    @property
+    def _series_cure(self) -> str:
+        return "series with a greater sigma or smaller at_most, " if self.series else ""
 
     def _rho(self, scene: Scene) -> Fraction:
         return self.loss(scene).rho
@@ -114,6 +138,7 @@ class BudgetPlan:
         """What a year of it costs, for a steward to read."""
         scenes = f"{self.times} of each of {len(self.others)} scenes"
         counted = f", {self.a_year} for statistics" if self.counts_everybody else ""
+        counted += self._series_sum
         rho, most = self.yearly, self.limits
         years = int(most.total.rho / rho) if rho else 0
         lasts = f"; rho {float(most.total.rho):.4g} in all is reached after {years} years"

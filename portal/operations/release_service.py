@@ -5,11 +5,14 @@ privacy cap it does not exceed. One for statistics counts everybody who does not
 made: leaving out whoever consents most widely would bias it. The debit is recorded in the consent
 log before any noise is drawn. If the process dies in between, the budget is spent and the last
 release stays active; the next fit of the scene resumes from the measurements in home/fits/.
+
+A release for statistics also measures the periods of its contract's series that have ended and that
+no earlier release measured, each once. Events that arrive later are not counted.
 """
 
 import logging
 from base64 import b64decode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -18,8 +21,9 @@ from threading import Lock
 from typing import Any
 
 from gate.contracts.scene import Population, Scene
+from gate.contracts.series import EventSeries
 from gate.policy.compiled import compile_plan
-from gate.reads.bulk import statistics
+from gate.reads.bulk import series, statistics
 from ledger.events.envelope import BudgetReserved, SyntheticReleased
 from ledger.reader import RecordedEvent
 from ledger.service import Ledger
@@ -34,8 +38,9 @@ from synthetic.fitting.checkpoint import Partial, PartialError
 from synthetic.fitting.fit import fit
 from synthetic.fitting.release import Release
 from synthetic.model.graphical_model import GRAPHICAL
+from synthetic.model.series import Period, PeriodCounts
 from synthetic.privacy import budget_ledger
-from synthetic.privacy.budget import Account, PrivacyLoss
+from synthetic.privacy.budget import Account, PrivacyLoss, total
 from synthetic.privacy.budget_ledger import UsedReservationError
 from synthetic.privacy.customer_cap import Exposure
 
@@ -111,8 +116,11 @@ def population(
 def _fitted(
     product: Product, scene: Scene, at: datetime, like: Release | None, partial: Partial
 ) -> Release:
-    resumed = partial.reservation().id if partial.exists else None
-    rows, size, root = _counted(product, scene, at, resumed)
+    begun = partial.reservation() if partial.exists else None
+    resumed = begun.id if begun else None
+    made = product.gate.served(scene.id).releases
+    due = due_periods(scene, made, begun.at if begun else at)
+    rows, size, root = _counted(product, scene, at, resumed, due)
     key, plan = product.gate.source.key, budget_plan(product)
     return fit(
         rows,
@@ -132,6 +140,7 @@ def _fitted(
         marginals=_measured(scene),
         like=like,
         partial=partial,
+        series=_events(product, rows, due),
         customer=key,  # one row of each customer is counted, also where the table has several
     )
 
@@ -141,8 +150,50 @@ def _measured(scene: Scene) -> MeasuredMarginals:
     return MeasuredMarginals.DECLARED if counts else MeasuredMarginals.ADAPTIVE
 
 
+def due_periods(
+    scene: Scene, made: Iterable[object], at: datetime
+) -> list[tuple[EventSeries, Period]]:
+    """The periods of its series that the next release measures, oldest first.
+
+    `made`: the scene's releases so far.
+
+    In a calendar year at most as many of a series as its contract's plan has.
+    """
+    releases = [each for each in made if isinstance(each, Release)]
+    found = []
+    for each in scene.series:
+        measured = {
+            one.period.start: release.period
+            for release in releases
+            for one in release.series
+            if one.terms.name == each.name
+        }
+        left = each.a_year - [*measured.values()].count(period(at))
+        ended = each.terms.ended(each.since, each.until, at)
+        waiting = [(each, one) for one in ended if one.start not in measured]
+        found += waiting[: max(0, left)]
+    return found
+
+
+def _events(
+    product: Product, rows: Any, due: Sequence[tuple[EventSeries, Period]]
+) -> list[PeriodCounts]:
+    """Clipped counts of these periods, of the customers of `rows`, who are in the read log."""
+    if not due:
+        return []
+    import pyarrow as pa
+
+    key = product.gate.source.key
+    people = rows.select(key).to_pyarrow()[key].cast(pa.string())
+    return [series.clipped(product.tables, each, one, people) for each, one in due]
+
+
 def _counted(
-    product: Product, scene: Scene, at: datetime, resumed: str | None
+    product: Product,
+    scene: Scene,
+    at: datetime,
+    resumed: str | None,
+    due: Sequence[tuple[EventSeries, Period]],
 ) -> tuple[Any, int, str]:
     """The rows of the population, and size and root of the consent log that it rests on.
 
@@ -153,16 +204,16 @@ def _counted(
         wanted = [*scene.domain.columns, product.gate.source.key]
         rows = product.gate.source.rows(people.subjects, wanted)
         return rows, people.ledger_size, people.ledger_root
-    _require_everybody_admitted(product, scene, at, resumed)
+    loss = total([budget_plan(product).loss(scene), *(each.terms.loss for each, _ in due)])
+    _require_everybody_admitted(product, scene, at, resumed, loss)
     counted = statistics.population(product.gate, scene, at)
     return counted.rows, counted.point.size, b64decode(counted.point.root).hex()
 
 
 def _require_everybody_admitted(
-    product: Product, scene: Scene, at: datetime, resumed: str | None
+    product: Product, scene: Scene, at: datetime, resumed: str | None, loss: PrivacyLoss
 ) -> None:
-    """Raise TooFewAdmittedError if a release would take anybody beyond their cap."""
-    loss = budget_plan(product).loss(scene)
+    """Raise TooFewAdmittedError if a release of `loss` would take anybody beyond their cap."""
     for paid, cap in _paid(product, loss, at, resumed):
         most = paid.most + loss
         if not most <= cap:

@@ -1,12 +1,14 @@
 """View models of the synthetic releases in use: privacy loss, quality, age."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
 
 from gate.contracts.odcs import Text
 from gate.contracts.scene import Scene, Surrogates
+from gate.contracts.series import EventSeries
+from gate.reads import releases as served_releases
 from gate.reads.point import Gate
 from portal.operations.release_service import period
 from portal.web.chart import Chart, ChartLine, chart
@@ -17,6 +19,7 @@ from synthetic.evaluation.evaluate import SHARES, expected_loss
 from synthetic.evaluation.inference_risk import InferenceRisk
 from synthetic.fitting.release import Release
 from synthetic.model.consistency import Reconciled
+from synthetic.model.series import PeriodMeasurement
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,34 @@ def _error(anchor: Release, scene: Scene) -> tuple[float, float] | None:
     """Error of a fully synthetic table: every count carries noise."""
     loss = expected_loss(anchor, 1.0, scene.group_bys)
     return (loss.mean, loss.p95) if isfinite(loss.mean) else None
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesShown:
+    """A series with every period that was measured. `at_most`: events counted of one customer."""
+
+    title: Text
+    at_most: int
+    chart: Chart
+
+
+def series(gate: Gate, scene: Scene) -> Iterator[SeriesShown]:
+    """The measured series of a scene. Negative noisy counts are shown as 0."""
+    for each in scene.series:
+        made = [one for _, one in served_releases.periods(gate.served(scene.id), each.name)]
+        if made:
+            most = max(one.terms.at_most for one in made)
+            places = [f"{one.period.start:%Y-%m-%d}" for one in made]
+            yield SeriesShown(each.title, most, chart(places, [*_lines(each, made)]))
+
+
+def _lines(declared: EventSeries, made: Sequence[PeriodMeasurement]) -> Iterator[ChartLine]:
+    """The total, whose key is empty, and each category."""
+    bars = tuple(float(one.total_bar) for one in made)
+    yield ChartLine("", tuple(float(max(0, one.total)) for one in made), bars)
+    for category in declared.terms.categories:
+        counts = tuple(one.shown(category) for one in made)
+        yield ChartLine(category, counts, tuple(float(one.bar) for one in made))
 
 
 @dataclass(frozen=True, slots=True)

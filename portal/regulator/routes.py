@@ -115,6 +115,7 @@ def quality(request: Request, scene: str) -> Response:
         request,
         "regulator/release.html",
         quality=shown,
+        series=[*releases.series(product.gate, known)],
         erased=stale_releases.erased_since(product.ledger, published.ledger_size),
         age=releases.age(published, context(request).clock()),
     )

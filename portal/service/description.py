@@ -11,8 +11,9 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from gate.decision.decide import Reason, View
-from gate.http import app, authzen, changes, reads
+from gate.http import app, authzen, changes, reads, series
 from gate.http.response import Problem
+from gate.http.series import SeriesAnswer, SeriesBody
 from gate.policy.decisions import PolicyReason
 from gate.reads.bulk import formats
 
@@ -43,7 +44,11 @@ EVIDENCE = {
     "schema": {"type": "string"},
     "example": 'entry=12;ledger_size=7;read_log="gate.example/reads/one"',
 }
-ONLY_AT = {403: {"/v1/read", *STREAMED}, 406: STREAMED, 429: {"/v1/read", *STREAMED}}
+ONLY_AT = {
+    403: {"/v1/read", series.PATH, *STREAMED},
+    406: STREAMED,
+    429: {"/v1/read", *STREAMED},
+}
 METADATA_PROBLEMS = (400,)
 CHANGES_PROBLEMS = {
     400: "A parameter, or the token, is not understood",
@@ -163,6 +168,7 @@ class Metadata(Struct, forbid_unknown_fields=True):
 
 ANSWERS: dict[str, Any] = {
     "/v1/read": ReadAnswer,
+    series.PATH: SeriesAnswer,
     "/access/v1/evaluation": Decided | PolicyDecided,
     "/access/v1/evaluations": Decided | PolicyDecided | DecidedBatch,
     "/access/v1/search/subject": FoundEntities,
@@ -180,6 +186,7 @@ OPERATIONS: dict[str, tuple[str, str, type]] = {
     ),
     "/v1/rows": ("rows", "Read many customers' fields for one scene, with ids", reads.RowsBody),
     "/v1/table": ("table", "Read everybody's fields for one scene, for analysis", reads.TableBody),
+    series.PATH: ("series", "Get a series over events of a scene for statistics", SeriesBody),
     "/access/v1/evaluation": ("evaluation", f"Decide one access ({AUTHZEN})", authzen.Evaluation),
     "/access/v1/evaluations": (
         "evaluations",

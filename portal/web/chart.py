@@ -4,7 +4,7 @@ A chart has one horizontal axis and a few lines; all coordinates are computed he
 template only writes them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 640, 240  # of the plot, in the drawing's own units
@@ -14,10 +14,17 @@ _STEPS = (1, 2, 2.5, 5, 10)
 
 @dataclass(frozen=True, slots=True)
 class ChartLine:
-    """One line: its message key, and a figure for each place on the axis (None: no figure)."""
+    """One line: its message key, and a figure for each place on the axis (None: no figure).
+
+    `bars`: by how much each figure may be off; empty: not stated.
+    """
 
     key: str
     figures: tuple[float | None, ...]
+    bars: tuple[float, ...] = ()
+
+    def bar(self, place: int) -> float | None:
+        return self.bars[place] if self.bars else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +33,7 @@ class Drawn:
     place: int  # among the lines: its colour and dash
     path: str
     dots: tuple[tuple[float, float], ...]
+    bars: tuple[tuple[float, float, float], ...]  # where it stands; its lower and its upper end
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +62,14 @@ class Chart:
             for row, label in enumerate(self.places)
         ]
 
+    def bar(self, row: int, line: int) -> float | None:
+        """By how much the figure of a line in a row of the table may be off; None: not stated."""
+        return self.lines[line].bar(row)
+
 
 def chart(places: Sequence[str], lines: Sequence[ChartLine]) -> Chart:
     """Lay the lines out over `places`. Figures are not negative."""
-    top = _top(max((f for line in lines for f in line.figures if f is not None), default=0))
+    top = _top(max((high for line in lines for _, _, high in _spans(line)), default=0))
     step = WIDTH / max(1, len(places) - 1)
     xs = tuple(round(step * n, 1) for n in range(len(places)))
     across = tuple(ChartMark(_up(top * n / MARKS, top), top * n / MARKS) for n in range(MARKS + 1))
@@ -71,8 +83,21 @@ def _drawn(place: int, line: ChartLine, xs: Sequence[float], top: float) -> Draw
         for x, figure in zip(xs, line.figures, strict=True)
         if figure is not None
     ]
+    bars = [
+        (xs[place], _up(max(0, low), top), _up(high, top))
+        for place, low, high in _spans(line)
+        if line.bars
+    ]
     path = "M" + "L".join(f"{x} {y}" for x, y in dots) if dots else ""
-    return Drawn(line.key, place, path, (*dots,))
+    return Drawn(line.key, place, path, (*dots,), (*bars,))
+
+
+def _spans(line: ChartLine) -> Iterator[tuple[int, float, float]]:
+    """Each place with a figure, and the figure less and plus its bar."""
+    for place, figure in enumerate(line.figures):
+        if figure is not None:
+            bar = line.bar(place) or 0
+            yield place, figure - bar, figure + bar
 
 
 def _up(figure: float, top: float) -> float:

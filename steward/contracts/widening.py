@@ -2,7 +2,7 @@
 
 BREAKING   a field is removed or changes its type: consumers must change
 WIDENED    the contract allows more than customers agreed to: another purpose or legal basis,
-           another service, a partner, longer consent or retention
+           another service, a partner, longer consent or retention, another series or more of it
 ADDED      a new field, which no earlier grant covers
 REWORDED   texts that customers read
 
@@ -19,6 +19,7 @@ from enum import StrEnum
 
 from gate.contracts import versions
 from gate.contracts.scene import ENDLESS, Scene, SceneField
+from gate.contracts.series import EventSeries
 from gate.contracts.versions import Version
 
 FOR_EVER = timedelta.max
@@ -55,7 +56,7 @@ class UndeclaredChangeError(ValueError):
 
 def differences(old: Scene, new: Scene) -> list[ContractDifference]:
     """All differences between two versions of a contract that concern customers or services."""
-    return [*_widened(old, new), *_fields(old, new), *_reworded(old, new)]
+    return [*_widened(old, new), *_series(old, new), *_fields(old, new), *_reworded(old, new)]
 
 
 def require_declared(old: Scene, new: Scene) -> list[ContractDifference]:
@@ -120,6 +121,24 @@ def _widened(old: Scene, new: Scene) -> Iterator[ContractDifference]:
     ):
         if later > earlier and later != ENDLESS:  # no consent: the other basis is the difference
             yield ContractDifference(DifferenceKind.WIDENED, what, _days(earlier), _days(later))
+
+
+def _series(old: Scene, new: Scene) -> Iterator[ContractDifference]:
+    """Series of other events than before, of more of a customer, or with less noise."""
+    known = {each.name: each for each in old.series}
+    for each in new.series:
+        before, after = _counted(known.get(each.name)), _counted(each)
+        if before != after:
+            yield ContractDifference(DifferenceKind.WIDENED, f"series {each.name}", before, after)
+
+
+def _counted(series: EventSeries | None) -> str:
+    """What a series counts of a customer. Empty: nothing."""
+    if series is None:
+        return ""
+    terms, places = series.terms, (series.table, series.customer, series.time, series.category)
+    noise = f"{terms.at_most} a {terms.every} with noise {terms.sigma}"
+    return f"{noise} of {'/'.join(filter(None, places))} {', '.join(terms.categories)}".strip()
 
 
 def _fields(old: Scene, new: Scene) -> Iterator[ContractDifference]:

@@ -79,6 +79,8 @@ def _touched(release: Release) -> list[tuple[Fraction, int]]:
     touched = [(m.scale, m.sensitivity) for m in release.measurements]
     for each in release.selections:
         touched += [(each.scale, each.sensitivity)] * len(each.candidates)
+    # All events of a customer may be of one category.
+    touched += [(Fraction(s.terms.sigma), s.terms.at_most) for s in release.series]
     return touched
 
 

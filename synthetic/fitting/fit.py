@@ -15,12 +15,13 @@ from synthetic.fitting.budget_split import MeasuredMarginals
 from synthetic.fitting.checkpoint import Begun, FitStage, Partial, PartialError, Terms
 from synthetic.fitting.release import Release, statement
 from synthetic.fitting.stages import FitTask, Progress
-from synthetic.model import counts, junction_tree, select
+from synthetic.model import counts, junction_tree, measure, select
 from synthetic.model.counts import Counts
 from synthetic.model.domain import Domain, DomainError
 from synthetic.model.graphical_model import GRAPHICAL, INDEPENDENT, require_known
 from synthetic.model.inference import sizes
 from synthetic.model.marginals import MAX_CELLS, Clique, declared, singles
+from synthetic.model.series import PeriodCounts, PeriodMeasurement
 from synthetic.privacy import accounting
 from synthetic.privacy.budget import (
     GAUSSIAN_NOISE,
@@ -30,6 +31,7 @@ from synthetic.privacy.budget import (
     LossError,
     PrivacyLoss,
     loss_within,
+    total,
 )
 from synthetic.privacy.budget_ledger import Reservation, Reserve, UsedReservationError
 from synthetic.privacy.mechanisms import Noise, OperatingSystemNoise, accountant_epsilon
@@ -64,6 +66,7 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     limit: PrivacyLoss | None = None,
     marginals: MeasuredMarginals = MeasuredMarginals.ADAPTIVE,
     delta: Fraction = DELTA,
+    series: Sequence[PeriodCounts] = (),
 ) -> Release:
     """Fit `table`, an Ibis table of consenting customers, within `loss`.
 
@@ -83,6 +86,8 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     holds its lock, and drops it when the release is recorded.
     `progress`: called for every stage.
     `limit`: of the scene in the period, for the reservation to state.
+    `series`: clipped counts of events of the same customers, measured besides; what they cost is
+    reserved in addition to `loss`.
     `marginals`: which are measured: the declared ones alone, or others, too, that the model needs.
 
     Raises DomainError, LossError, UnknownMechanismError, PartialError before anything is measured.
@@ -93,7 +98,10 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     predicted = tuple(name for name in domain.columns if name in targets)
     budget, delta = _budget(loss, mechanism, contribution, delta)
     drawn = noise or OperatingSystemNoise()
-    debit = Reservation(scene, period, budget, at, ledger_size, drawn.nonce(), ledger_root, limit)
+    apart = total([each.terms.loss for each in series])
+    debit = Reservation(
+        scene, period, budget + apart, at, ledger_size, drawn.nonce(), ledger_root, limit
+    )
     terms = {
         **_terms(debit, domain, served, predicted),
         "mechanism": mechanism,
@@ -101,6 +109,7 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
         "publishable": drawn.publishable,
         "like": like.id if like else "",
         "marginals": marginals.value,
+        **({"series": [_named(each) for each in series]} if series else {}),
         "code": provenance.code(),  # the release names one digest for all its measurements
     }
     counts.require_readable(table, domain)
@@ -111,9 +120,12 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     keep = partial.keep if partial else _forget
     state = FitStage("", ledger_size, ledger_root)
     task = FitTask(domain, predicted, drawn, contribution, begun, state, keep, progress or _silent)
+    task.apart = apart.rho
     task.run(known, served, mechanism, like, marginals)
+    periods = [measure.events(each, drawn) for each in series]
+    # Crash here: their noise was seen by nobody, and is drawn again when the fit is continued.
     return replace(
-        _release(task, debit, mechanism, delta, served),
+        _release(task, debit, mechanism, delta, served, periods),
         account=account,
         contract=contract,
         reservation=begun.reservation.id if reserve else "",
@@ -132,12 +144,25 @@ def _personal_counts(
     return counts.count(rows, domain, cliques)
 
 
+def _named(counts_of: PeriodCounts) -> dict[str, object]:
+    """What is measured, without the counts."""
+    terms = counts_of.terms
+    start = counts_of.period.start.isoformat()
+    return {"name": terms.name, "start": start, "at_most": terms.at_most, "sigma": terms.sigma}
+
+
 def _release(
-    task: FitTask, debit: Reservation, mechanism: str, delta: Fraction, served: Sequence[Clique]
+    task: FitTask,
+    debit: Reservation,
+    mechanism: str,
+    delta: Fraction,
+    served: Sequence[Clique],
+    series: Sequence[PeriodMeasurement],
 ) -> Release:
     """The release of a task that has run. `debit`: of this run, at its time and ledger size."""
-    promise = statement(task.measurements, task.selections, delta, mechanism, task.contribution)
-    _cross_check(task, delta, promise.epsilon)
+    measured, chosen = task.measurements, task.selections
+    promise = statement(measured, chosen, delta, mechanism, task.contribution, series)
+    _cross_check(task, delta, promise.epsilon, series)
     return Release(
         scene=debit.scene,
         domain=task.domain,
@@ -152,6 +177,7 @@ def _release(
         lock=provenance.lock(),
         period=task.begun.reservation.period,
         resumed=task.resumed(),
+        series=tuple(series),
         workload=tuple(served),
         publishable=task.noise.publishable,
     )
@@ -282,11 +308,14 @@ def _fraction(number: float | Fraction) -> Fraction:
         raise LossError(f"{number!r} is not a finite number") from error
 
 
-def _cross_check(task: FitTask, delta: Fraction, promised: Fraction) -> None:
+def _cross_check(
+    task: FitTask, delta: Fraction, promised: Fraction, series: Sequence[PeriodMeasurement]
+) -> None:
     """Assert that `diffprivlib`, adding up (epsilon, delta), does not report less than we state."""
-    share = delta / (len(task.measurements) + len(task.selections))
+    share = delta / (len(task.measurements) + len(task.selections) + len(series))
     gaussian = [m.loss for m in task.measurements if m.noise == GAUSSIAN_NOISE]
     gaussian += [each.loss for each in task.selections]
+    gaussian += [each.loss for each in series]
     pure = [m.epsilon for m in task.measurements if m.noise == LAPLACE_NOISE]
     theirs = accountant_epsilon(
         [(epsilon, Fraction(0)) for epsilon in pure]

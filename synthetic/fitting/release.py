@@ -21,6 +21,9 @@ digest of the contract that published the domain. `code` and `lock`: see provena
 the scene's account right after the reservation, or null without one. `resumed` is empty unless the
 fit was interrupted: then it lists earlier states of the log, and how many of the first measurements
 and selections were made on each. Records of v1 lack these members and stay valid.
+
+A release with periods of series over events has the member `series` (synthetic.model.series), and
+its statement the member `events`: the most events of one customer in one of these periods.
 """
 
 import json
@@ -35,8 +38,10 @@ from typing import Any
 
 from synthetic.fitting import checkpoint
 from synthetic.fitting.checkpoint import Segment
+from synthetic.fitting.statement import NEIGHBOURS, UNIT, Statement
 from synthetic.model import conditional, measure, sample, select
 from synthetic.model import domain as domains
+from synthetic.model import series as event_series
 from synthetic.model.consistency import Reconciled, reconciled
 from synthetic.model.domain import Domain
 from synthetic.model.graphical_model import GRAPHICAL, beliefs_of, model_of, require_known
@@ -45,6 +50,7 @@ from synthetic.model.marginals import Clique, declared
 from synthetic.model.measure import Measurement, MeasurementError
 from synthetic.model.sample import Model
 from synthetic.model.select import Selection
+from synthetic.model.series import PeriodMeasurement
 from synthetic.privacy import accounting, budget_ledger
 from synthetic.privacy.budget import (
     GAUSSIAN_NOISE,
@@ -60,8 +66,6 @@ from synthetic.privacy.mechanisms import post_processing
 FORMAT = budget_ledger.RELEASE
 EARLIER = budget_ledger.EARLIER[FORMAT]
 ADDED = ("ledger_root", "code", "lock", "domain_digest", "account", "resumed")  # since EARLIER
-UNIT = "customer"
-NEIGHBOURS = "add or remove one"
 _DIGEST = re.compile(r"([0-9a-f]{64})?")
 
 
@@ -71,39 +75,6 @@ class MalformedReleaseError(ValueError):
 
 class UnpublishableError(Exception):
     """The release has repeatable noise (of a test), so it must not be published."""
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """The privacy statement. `contribution`: the most rows that one customer has."""
-
-    contribution: int
-    rho: PrivacyLoss
-    delta: Fraction
-    epsilon: Fraction
-    mechanism: str
-    unit: str = UNIT
-    neighbours: str = NEIGHBOURS
-
-    def __str__(self) -> str:
-        """The statement in words. Nothing stronger may be claimed of a release."""
-        return (
-            f"For anyone, adding or removing one {self.unit} with all their rows (at most "
-            f"{self.contribution}) changes the probability of any set of synthetic outputs "
-            f"of this release by at most a factor e^{float(self.epsilon):.6g} plus "
-            f"{float(self.delta):.3g} ({float(self.rho.rho):.6g}-zCDP). It covers neither rows "
-            "served with consent nor what the population teaches about a person."
-        )
-
-    def body(self) -> dict[str, object]:
-        return {
-            "unit": self.unit,
-            "neighbours": self.neighbours,
-            "contribution": self.contribution,
-            "rho": exact(self.rho.rho),
-            "delta": exact(self.delta),
-            "epsilon": exact(self.epsilon),
-        }
 
 
 @dataclass(frozen=True)
@@ -127,6 +98,7 @@ class Release:
     lock: str = ""
     account: Account | None = None  # right after the reservation
     resumed: tuple[Segment, ...] = ()  # measured before an interruption, on earlier log sizes
+    series: tuple[PeriodMeasurement, ...] = ()  # of periods that no earlier release measured
     format: str = FORMAT
     publishable: bool = True
 
@@ -236,6 +208,7 @@ class Release:
             "measurements": [each.body() for each in self.measurements],
             "selections": [each.body() for each in self.selections],
             "resumed": [each.body() for each in self.resumed],
+            **({"series": [each.body() for each in self.series]} if self.series else {}),
         }
 
 
@@ -245,22 +218,24 @@ def statement(
     delta: Fraction,
     mechanism: str,
     contribution: int,
+    series: Sequence[PeriodMeasurement] = (),
 ) -> Statement:
     """The privacy statement, recomputed from the released measurements and selections.
 
-    Several rows of one customer may be in several cells, which one-dimensional accounting does not
-    cover. The statement is then that of zCDP, which holds for any shift of this L2 length (Canonne,
-    Kamath & Steinke 2020, on the multivariate discrete Gaussian).
+    Several rows or events of one customer may be in several cells, which one-dimensional accounting
+    does not cover. The statement is then that of zCDP, which holds for any shift of this L2 length
+    (Canonne, Kamath & Steinke 2020, on the multivariate discrete Gaussian).
     """
-    spent = _spent(measurements, selections)
+    spent = _spent(measurements, selections, series)
+    events = max((each.terms.at_most for each in series), default=0)
     if mechanism != GRAPHICAL:
         pure = sum((each.epsilon for each in measurements), Fraction(0))
         epsilon = min(spent.epsilon(delta), pure)
-    elif contribution == 1:
+    elif contribution == 1 and not series:
         epsilon = accounting.epsilon(_gaussians(measurements, selections), delta)
     else:
         epsilon = spent.epsilon(delta)
-    return Statement(contribution, spent, delta, epsilon, mechanism)
+    return Statement(contribution, spent, delta, epsilon, mechanism, events=events)
 
 
 def verify(release: Release) -> None:
@@ -272,6 +247,7 @@ def verify(release: Release) -> None:
         stated.delta,
         stated.mechanism,
         stated.contribution,
+        release.series,
     )
     if stated != recomputed:
         raise MalformedReleaseError(
@@ -287,8 +263,13 @@ def _gaussians(
     return measured + [((s.scale, s.sensitivity), len(s.candidates)) for s in selections]
 
 
-def _spent(measurements: Sequence[Measurement], selections: Sequence[Selection]) -> PrivacyLoss:
-    return total([m.loss for m in measurements] + [s.loss for s in selections])
+def _spent(
+    measurements: Sequence[Measurement],
+    selections: Sequence[Selection],
+    series: Sequence[PeriodMeasurement],
+) -> PrivacyLoss:
+    spent = [each.loss for each in measurements] + [each.loss for each in selections]
+    return total(spent + [each.loss for each in series])
 
 
 def _parsed(body: Mapping[str, Any]) -> Release:
@@ -326,7 +307,14 @@ def _added(body: Mapping[str, Any], domain: Domain) -> dict[str, Any]:
     digests = {name: str(body[name]) for name in ("ledger_root", "code", "lock")}
     for name, digest in digests.items():
         _require(bool(_DIGEST.fullmatch(digest)), f"{name} is {digest!r}, want 64 hex digits")
-    return {**digests, "account": account, "resumed": checkpoint.resumed(body)}
+    periods = tuple(map(event_series.from_body, body.get("series", ())))
+    most = max((each.terms.at_most for each in periods), default=0)
+    events = int(body["statement"].get("events", 0))
+    _require(events == most, f"the statement covers {events} events, the series need {most}")
+    measured = [(each.terms.name, each.period.start) for each in periods]
+    _require(len({*measured}) == len(measured), "a period of a series is measured twice")
+    resumed = checkpoint.resumed(body)
+    return {**digests, "account": account, "resumed": resumed, "series": periods}
 
 
 def _promised(stated: Mapping[str, Any], mechanism: str) -> Statement:
@@ -338,6 +326,7 @@ def _promised(stated: Mapping[str, Any], mechanism: str) -> Statement:
         mechanism,
         str(stated["unit"]),
         str(stated["neighbours"]),
+        int(stated.get("events", 0)),
     )
 
 
@@ -347,7 +336,7 @@ def _consistent(release: Release) -> Release:
     rho must be exact and epsilon possible for this noise; `verify` recomputes epsilon exactly.
     """
     stated = release.statement
-    spent = _spent(release.measurements, release.selections)
+    spent = _spent(release.measurements, release.selections, release.series)
     noise = GAUSSIAN_NOISE if release.mechanism == GRAPHICAL else LAPLACE_NOISE
     others = sorted({m.noise for m in release.measurements} - {noise})
     _require(not others, f"a {release.mechanism} release has {noise} noise only, not {others}")

@@ -65,12 +65,13 @@ class FitTask:
     progress: Progress
     measurements: list[Measurement] = field(default_factory=list)
     selections: list[Selection] = field(default_factory=list)
+    apart: Fraction = Fraction(0)  # rho that is reserved for other measurements
     stages: list[FitStage] = field(default_factory=list)
 
     @property
     def rho(self) -> Fraction:
-        """The budget of the whole fit."""
-        return self.begun.reservation.loss.rho
+        """The budget of all stages."""
+        return self.begun.reservation.loss.rho - self.apart
 
     def resumed(self) -> tuple[Segment, ...]:
         """What was measured on earlier states of the consent log, before an interruption."""

@@ -17,6 +17,7 @@ import numpy as np
 from synthetic.model.counts import Counts
 from synthetic.model.domain import Domain
 from synthetic.model.marginals import Clique, cells
+from synthetic.model.series import PeriodCounts, PeriodMeasurement
 from synthetic.privacy.budget import (
     GAUSSIAN_NOISE,
     LAPLACE_NOISE,
@@ -104,6 +105,12 @@ def gaussian(
     """Measure with discrete Gaussian noise, spending at most `loss`."""
     sigma = sigma_within(sensitivity, loss)
     return Measurement(clique, GAUSSIAN_NOISE, sigma, sensitivity, noise.gaussian(counts, sigma))
+
+
+def events(counted: PeriodCounts, noise: Noise) -> PeriodMeasurement:
+    """Measure a period of a series with discrete Gaussian noise, at the loss of its terms."""
+    noisy = noise.gaussian(counted.values, Fraction(counted.terms.sigma))
+    return PeriodMeasurement(counted.terms, counted.period, noisy)
 
 
 def sigma_within(sensitivity: int, loss: PrivacyLoss) -> Fraction:

@@ -179,7 +179,7 @@ def parse_account(stated_account: Mapping[str, Any]) -> Account:
 
 
 def loss_of(body: Body) -> PrivacyLoss:
-    """The loss of a release, recomputed from its measurements and selections alone."""
+    """The loss of a release, recomputed from its measurements, selections and series alone."""
     spent = [
         measurement_loss(str(m["noise"]), int(m["sensitivity"]), parse_exact(m["scale"]))
         for m in body["measurements"]
@@ -189,6 +189,9 @@ def loss_of(body: Body) -> PrivacyLoss:
             str(each["noise"]), int(each["sensitivity"]), parse_exact(each["scale"])
         )
         spent.append(PrivacyLoss(one.rho * len(each["candidates"])))
+    for each in body.get("series", ()):  # of each period of a series over events
+        scale, most = parse_exact(each["scale"]), int(each["sensitivity"])
+        spent.append(measurement_loss(str(each["noise"]), most, scale))
     return PrivacyLoss(sum((loss.rho for loss in spent), Fraction(0)))
 
 

@@ -4,7 +4,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -14,9 +16,14 @@ from gate.contracts.source import load_source
 from portal.commands import app
 from portal.configuration.budget_plan import BudgetPlan, BudgetPlanError
 from portal.configuration.privacy_limits import PrivacyLimits
+from portal.operations.release_service import due_periods
+from synthetic.fitting.release import Release
+from synthetic.model.series import PeriodMeasurement
 from synthetic.privacy.budget import PrivacyLoss
 from tests.bank import SCENES_FOLDER, SOURCE_CONTRACT
+from tests.synthetic.material import bank_release
 
+TELCO = Path(__file__).parents[2] / "examples" / "telco"
 ALL = [*load_scenes(SCENES_FOLDER, load_source(SOURCE_CONTRACT)).values()]
 ALONE = [  # as of a company that has no scene for statistics
     replace(each, population=Population.CONSENTING) for each in ALL if not each.counts_everybody
@@ -62,6 +69,61 @@ def test_scenes_are_fitted_as_often_as_the_cap_pays_for() -> None:
     half = plan(ALONE, PrivacyLimits(epsilon=Fraction(1, 2)))
     assert half.times == 4
     assert half.cadence(scene).least == timedelta(days=92)
+
+
+def counting(**terms: Any) -> list[Scene]:
+    """The scenes of the telecom example, with other terms of its series."""
+    scenes = load_scenes(TELCO / "scenes", load_source(TELCO / "sources/subscriber.odcs.yaml"))
+    made = []
+    for each in scenes.values():
+        changed = [replace(one, terms=replace(one.terms, **terms)) for one in each.series]
+        made.append(replace(each, series=tuple(changed)))
+    return made
+
+
+def test_s84_the_series_are_part_of_the_sum() -> None:
+    scenes, limits = counting(), PrivacyLimits()
+    made = plan(scenes)
+    made.require_feasible()
+    (series,) = (one for each in scenes for one in each.series)
+    assert made.series == 12 * Fraction(7 * 7, 2 * 60 * 60)
+    for year, rho in lost_in_years(made, scenes, 6).items():
+        assert rho + made.series <= limits.year.rho, year
+    bare = [replace(each, series=()) for each in scenes]
+    (statistics,) = (each for each in scenes if each.counts_everybody)
+    left = plan(bare).loss(statistics).rho - made.loss(statistics).rho
+    assert float(left) == pytest.approx(float(made.series) / 4, abs=1e-5)
+    assert f"12 periods of the series {series.name} 0.006806 each" in str(made)
+
+
+@pytest.mark.parametrize("terms", [{"sigma": 50}, {"at_most": 8}])
+def test_s84_series_that_leave_too_little_are_refused_with_the_sum(terms: dict[str, int]) -> None:
+    with pytest.raises(
+        BudgetPlanError, match=r"12 periods of the series contacts .* greater sigma"
+    ):
+        plan(counting(**terms)).require_feasible()
+
+
+def test_g283_each_period_is_due_once_and_no_more_in_a_year_than_planned() -> None:
+    (scene,) = (each for each in counting() if each.series)
+    (series,) = scene.series
+    scene = replace(scene, series=(replace(series, until=None, a_year=5),))
+
+    def made(at: datetime, *before: Release) -> Release:
+        due = due_periods(scene, before, at)
+        one = [PeriodMeasurement(s.terms, p, np.array([1, 1])) for s, p in due]
+        return replace(bank_release(), period=str(at.year), series=tuple(one))
+
+    def months(release: Release) -> list[str]:
+        return [f"{each.period.start:%Y-%m}" for each in release.series]
+
+    first = made(datetime(2025, 4, 1, tzinfo=UTC))
+    assert months(first) == ["2025-01", "2025-02", "2025-03"]
+    assert months(made(datetime(2025, 4, 30, 23, tzinfo=UTC), first)) == []
+    second = made(datetime(2025, 12, 1, tzinfo=UTC), first)
+    assert months(second) == ["2025-04", "2025-05"], "five in a year"
+    third = made(datetime(2026, 1, 1, tzinfo=UTC), first, second)
+    assert months(third) == ["2025-06", "2025-07", "2025-08", "2025-09", "2025-10"]
 
 
 def test_a_plan_that_no_cap_pays_for_is_refused_with_the_sum() -> None:

@@ -30,6 +30,7 @@ from steward.language.catalogue import MissingMessageError
 from steward.notify.notice import NoticeType
 from steward.notify.outbox import NoticeState
 from steward.oversight import risk
+from synthetic.model.series import Every
 
 PORTAL = Path(i18n.__file__).parents[1]
 TEMPLATES = sorted(PORTAL.rglob("*.html"))
@@ -47,6 +48,7 @@ CODE_OF_A_REASON = re.compile(r"""[,(]\s*"([a-z]+(?:-[a-z]+)*)", ["`][^"`]* """)
 SAID = [TriggerSet, TriggerCleared, Limited, *get_args(CompanyAct), *get_args(KeyAct)]
 REASONS = {*CODE_OF_A_REASON.findall(VERIFIER.read_text("utf-8"))}  # why a receipt proves nothing
 COMPOSED = {  # keys that templates put together: prefix -> what may follow
+    "scene.series.": [*Every],
     "archive.": ["no-row", "interactions.title", "interactions.lead"],
     "case-notice.": [
         "look",
@@ -159,6 +161,7 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
         "subjects",
         "resources",
         "actions",
+        "series",
     ],
 }
 SYMBOLS = {

@@ -126,7 +126,9 @@ class DuckDBSource:
         return int(row[0])
 
     def open(self, name: str) -> Any | None:
-        """A table as an Ibis expression, or None if it does not exist; for contract checks only."""
+        """A table as an Ibis expression on its own connection, or None if it does not exist."""
+        import ibis
+
         sql = "SELECT 1 FROM information_schema.tables WHERE table_name = ?"
         with reporting(name):
             database = self._database
@@ -134,7 +136,9 @@ class DuckDBSource:
                 known = cursor.execute(sql, [name]).fetchone()
             if name == self._name:
                 return self._table()
-            return database.table(name) if known else None
+            if not known:
+                return None
+            return ibis.duckdb.from_connection(database.con.cursor()).table(name)
 
     def _table(self) -> Any:
         import ibis

@@ -168,7 +168,7 @@ class PostgresSource:
             return int(self._table(self._connected()).count().to_pyarrow().as_py())
 
     def open(self, name: str) -> Any | None:
-        """A table as an Ibis expression, or None if it does not exist; for contract checks only."""
+        """A table as an Ibis expression on its own connection, or None if it does not exist."""
         with _reporting(name):
             backend = self._connected()
             if name == self._name:

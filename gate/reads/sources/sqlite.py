@@ -92,7 +92,7 @@ class SQLiteSource(DuckDBSource):
         return backend
 
     def open(self, name: str) -> Any | None:
-        """A table as an Ibis expression, or None if it does not exist; for contract checks only."""
+        """A table as an Ibis expression on its own connection, or None if it does not exist."""
         import ibis
 
         if name in {self._name, *(each.name for each in self._related)}:

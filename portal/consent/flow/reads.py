@@ -124,7 +124,10 @@ def _row(
     views: Mapping[str, str] = entry["views"]
     if entry["action"] == STATISTICS:
         views = dict.fromkeys(entry["fields"], COUNTED)
-    parts = (_part(view, views, source) for view in (*View, COUNTED))
+    parts = [_part(view, views, source) for view in (*View, COUNTED)]
+    if entry["action"] == STATISTICS and (scene := scenes.get(entry["scene"])):
+        # The entry names the items alone. Which periods were due then, its release says.
+        parts[-1] = ReadPart(COUNTED, (*parts[-1].items, *(each.title for each in scene.series)))
     return ReadRow(
         index=index,
         at=datetime.fromisoformat(entry["at"]),
