@@ -5,7 +5,7 @@ import shutil
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,11 +14,8 @@ from threading import Thread
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+from tests import certificate
 from tests.features.loopback import PLAIN, free_port
 from tests.features.served import HERE, PATIENCE_S, Site
 from tests.features.test_clock import last_used
@@ -163,8 +160,8 @@ def tls_proxy(behind: str, folder: Path, *, sends: bool) -> Iterator[tuple[int, 
             pass
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trusted = _certificate(folder)
-    context.load_cert_chain(trusted, folder / "key.pem")
+    trusted = certificate.make(folder)
+    context.load_cert_chain(trusted, folder / certificate.KEY)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = Thread(target=server.serve_forever)
@@ -175,25 +172,3 @@ def tls_proxy(behind: str, folder: Path, *, sends: bool) -> Iterator[tuple[int, 
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def _certificate(folder: Path) -> Path:
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    (folder / "key.pem").write_bytes(private)
-    path = folder / "certificate.pem"
-    path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    return path
