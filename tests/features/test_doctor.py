@@ -1,7 +1,9 @@
 """17.4: `sovereign doctor` says what is wrong, and what to do, and writes nothing."""
 
+import json
 import os
 import shutil
+import signal
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -114,6 +116,28 @@ def test_a_setting_that_is_dangerous_is_named(why: str, home: Path) -> None:
     assert ran.returncode == 1, ran.stdout + ran.stderr
     assert named in ran.stdout
     assert len(ran.stdout.splitlines()) == 1, ran.stdout
+
+
+def test_a_writer_that_is_stopped_is_named(site: Site) -> None:
+    assert site.process is not None
+    site.process.send_signal(signal.SIGSTOP)
+    try:
+        ran = doctor(site.home)
+    finally:
+        site.process.send_signal(signal.SIGCONT)
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert f"state/writer.lock, lock: process {site.process.pid} " in ran.stdout
+
+
+def test_a_database_that_is_down_is_named(home: Path) -> None:
+    address = f"postgresql://sovereign@127.0.0.1:{free_port()}/bank"
+    remembered = {"database": address, "vault": ""}
+    (home / "keys" / "databases.json").write_text(json.dumps(remembered))
+    (home / "keys" / "databases.json").chmod(0o600)
+    ran = doctor(home)
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert "check that the database runs" in ran.stdout
+    assert "Traceback" not in ran.stderr
 
 
 def test_a_witness_that_does_not_answer_is_named(home: Path) -> None:

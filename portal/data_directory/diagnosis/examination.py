@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from ledger.integrity.finding import FsckFinding
+from ledger.storage.database import DatabaseError
 from portal.configuration.sources import SettingError
 from portal.data_directory.diagnosis import configured, dependencies, files
 from portal.operations import company_folder
@@ -20,6 +21,7 @@ def examine(settings: Settings) -> Iterator[FsckFinding]:
     settings, company = company_folder.configured(settings)
     examinations: dict[str, Examination] = {
         "permissions": lambda: files.permissions(home),
+        "lock": lambda: files.lock(home),
         "databases": lambda: files.databases(home),
         "settings": lambda: configured.insecure(settings),
         "clock": lambda: dependencies.clock(home),
@@ -31,7 +33,7 @@ def examine(settings: Settings) -> Iterator[FsckFinding]:
     for name, each in examinations.items():
         try:
             yield from each()
-        except SettingError as error:
+        except (SettingError, DatabaseError) as error:  # a server that does not answer, too
             yield FsckFinding(name, str(error))
         except Exception as error:  # noqa: BLE001 - whatever it was, the others are looked at
             why = f"the examination ended with {type(error).__name__}"

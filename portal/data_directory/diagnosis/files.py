@@ -8,9 +8,10 @@ from stat import S_IMODE
 from ledger.errors import CorruptLogError
 from ledger.integrity import finding, start
 from ledger.integrity.finding import FsckFinding
-from ledger.storage import database
+from ledger.storage import database, lock_holder, writer_lock
 from ledger.storage.database import Database, Schema
 from ledger.storage.snapshot import SchemaSnapshot
+from ledger.storage.vault_store import VAULT
 from portal.data_directory import schemas
 
 PUBLIC = ".vkey"  # files in keys/ that everybody may read
@@ -31,6 +32,15 @@ def permissions(home: Path) -> Iterator[FsckFinding]:
             what = f"others than its owner may use it (mode {mode:o}, want 600)"
             remedy = f"chmod 600 {path}, and ask who read it: rotate the key if you do not know"
             yield FsckFinding("permissions", what, file, remedy)
+
+
+def lock(home: Path) -> Iterator[FsckFinding]:
+    """A process that is stopped (Ctrl-Z, SIGSTOP) and keeps the right to write, or a lock."""
+    for file in (writer_lock.NAME, Path(VAULT.file)):
+        if (home / file).exists() and (holder := lock_holder.stopped(home / file)) is not None:
+            what = f"{holder} is stopped and keeps its lock, so nobody else can write"
+            remedy = "let it continue (kill -CONT), or end it"
+            yield FsckFinding("lock", what, file.as_posix(), remedy)
 
 
 def databases(home: Path) -> Iterator[FsckFinding]:
