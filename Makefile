@@ -18,7 +18,7 @@ ROOMY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 8000000 { p
 # A module's tests run in one process: the servers and products that they share are made once.
 SPREAD := -n 4 --dist loadscope --no-loadscope-reorder
 
-.PHONY: demo test coverage test-ahead prove features check audit fix bench peers wheels setup clean
+.PHONY: demo test coverage test-ahead prove features check audit sbom fix bench peers wheels constraints setup clean
 
 demo: $(VENV)/.product ## play the story, then serve the portal on http://localhost:8000
 	$(RUN)sovereign demo
@@ -55,10 +55,13 @@ check: $(VENV)/.development ## format, lint, types, import directions, then the 
 	$(RUN)deptry . --no-ansi
 	$(MAKE) coverage
 
-audit: $(VENV)/.development ## known vulnerabilities, and licences that the product may not depend on
+audit: $(VENV)/.development ## known vulnerabilities, and licences that the product may not depend on; `make sbom` lists it all
 	$(UV) sync --frozen --inexact --group audit
 	$(RUN)pip-audit --skip-editable
 	$(RUN)python -m tests.licences
+
+sbom: $(VENV)/.development ## what the product depends on, as CycloneDX JSON in dist/
+	$(RUN)python -m tests.bill_of_materials dist/sbom.json
 
 fix: $(VENV)/.development ## let the formatter and the linter mend what they can
 	$(RUN)ruff check --fix .
@@ -74,6 +77,9 @@ peers: $(VENV)/.development ## what benchmarks compare with: engines here, synth
 wheels: $(VENV)/.development ## what is installed without a checkout: the product and its client, in dist/
 	$(RUN)python -m hatchling build -t wheel -d $(CURDIR)/dist
 	cd clients/python && $(CURDIR)/$(RUN)python -m hatchling build -t wheel -d $(CURDIR)/dist
+
+constraints: $(VENV)/.development ## the locked versions of all that the wheels need, for pip: dist/constraints.txt
+	$(UV) export --quiet --frozen --no-dev --no-hashes --no-emit-project --no-emit-package sovereign-client -o dist/constraints.txt
 
 setup: $(VENV)/.development ## the development environment
 

@@ -21,6 +21,7 @@ DOCUMENT = ROOT / "docs" / "performance.md"
 IN_PROCESS = "in process: no server, no sockets"
 KINDS = {  # how a benchmark reaches the product, unless it calls it in process
     "gate_http": "the ASGI application, without a server and without sockets",
+    "gate_metrics": "the ASGI application, without a server and without sockets",
     "gate_socket": "served: a server and real sockets on one machine",
     "portal_pages": "the ASGI application, without a server and without sockets",
     "served": "served: a server and real sockets on one machine",

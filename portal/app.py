@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from fastapi import FastAPI
 from starlette.datastructures import Headers
@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import Receive, Scope, Send
 
-from gate.http.app import GateApp
+from gate.http.serving.latency import App
 from ledger.service import VersionConflictError
 from portal import gallery, home
 from portal.consent import seen_words
@@ -30,6 +30,8 @@ from portal.desk import intake
 from portal.desk import routes as desk
 from portal.desk.office import Office
 from portal.operations.job_results import JobResults
+from portal.operations.readiness import checks
+from portal.operations.readiness.probes import Probes
 from portal.operations.wiring import Product
 from portal.regulator import openings
 from portal.regulator import routes as regulator
@@ -76,13 +78,17 @@ class Portal(FastAPI):
     centre, it does.
     """
 
-    gate: GateApp | None = None
+    gate: App | None = None
+    probes: Probes | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.probes is not None and self.probes.serves(scope):
+            await self.probes(scope, receive, send)
+            return
         if self.gate is not None and scope["type"] == "http" and scope["path"] in GATE_PATHS:
             hosts: Hosts | None = self.state.context.hosts
             if hosts is None or not hosts.signs(Headers(scope=scope)):
-                await self.gate(scope, receive, send)  # type: ignore[arg-type] # messages of ASGI
+                await self.gate(scope, receive, send)
                 return
         await super().__call__(scope, receive, send)
 
@@ -108,7 +114,11 @@ def create_app(
     app.state.context = context
     seen_words.keep(product, context.words)
     app.state.office = Office(product)
-    app.state.job_results = job_results or JobResults(None)
+    results = app.state.job_results = job_results or JobResults(None)
+    oldest = timedelta(minutes=product.settings.publication_minutes)
+    app.probes = Probes(
+        checks.of(product.gate, product.home, oldest, lambda: results.snapshot(context.clock()))
+    )
     app.state.builds = leaving.builds(product, context.clock())
     for kind in (*problems.TABLE, HTTPException, Exception):
         app.add_exception_handler(kind, problems.answer)

@@ -60,6 +60,7 @@ _ALWAYS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosnif
 # Paths by what a request costs: a decision, or more, or little for a long time.
 QUICK_PATHS = ("/access/v1/evaluation", "/access/v1/evaluations", "/v1/read")
 SLOW_PATHS = (*reads.STREAMED, *searches.PATHS, "/mcp")
+ANSWERED = (*QUICK_PATHS, *reads.STREAMED, *searches.PATHS)  # of which latency is measured
 WAITING_PATHS = (changes.PATH,)
 METADATA = "/.well-known/authzen-configuration"
 MAX_PATH = 200  # characters of an unknown path that are compared with known ones

@@ -69,6 +69,7 @@ class _Middle(msgspec.Struct, frozen=True):
 class EntryText(msgspec.Struct, frozen=True):
     """The parts of a decision's text that are the same for all customers."""
 
+    service: str
     allowed: bool
     reason: Reason
     rests: bool  # whether it rests on an entry of the consent log
@@ -195,6 +196,7 @@ def worded(
     views, begins = _text(dict(verdict.views)), _text(middle)[1:-1]
     reason, decided = _text(verdict.reason), _text(verdict.allowed)
     return EntryText(
+        service=service,
         allowed=verdict.allowed,
         reason=verdict.reason,
         rests=bool(verdict.views),

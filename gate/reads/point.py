@@ -323,10 +323,16 @@ class Gate:
         """
         return not self._lock.locked() and self._ledger.size - self._point.size <= MAX_BEHIND
 
+    @property
+    def applied(self) -> int:
+        """How many ledger entries the consent state has. What a decision lacks it applies first."""
+        return self._point.size
+
     def catch_up(self) -> int:
         """Apply all new ledger entries and return the size reached. Reads do this themselves."""
+        reached = self._ledger.size  # before the lock, which no query may hold
         with self._lock:
-            return self.current(0)[1].size
+            return self._reach(reached, 0)[1].size
 
     def current(self, minimum_size: int) -> tuple[ConsentIndex, ConsentPoint]:
         """The consent state, caught up with the ledger, and the ledger size and root it is at.

@@ -3,7 +3,7 @@
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,10 +31,13 @@ from portal.commands.log import (
     vault,
     witness,
 )
+from portal.commands.operations import doctor
 from portal.commands.options import HERE, DataDir, given, require_at_home
 from portal.commands.synthesis import synth
 
 if TYPE_CHECKING:
+    from portal.app import Portal
+    from portal.operations.job_results import JobResults
     from portal.operations.settings import Settings
     from portal.operations.wiring import Product
 
@@ -70,6 +73,7 @@ app.add_typer(state.app)
 app.add_typer(replay.app)
 app.add_typer(budget.app, name="budget")
 app.add_typer(contracts.app, name="contracts")
+app.add_typer(doctor.app)
 app.add_typer(source_changes.app, name="customers")
 app.add_typer(gate.app, name="gate")
 app.add_typer(export_consent.app)
@@ -229,6 +233,22 @@ def _require_free(host: str, port: int) -> None:
         )
 
 
+def _metrics(
+    product: "Product", web: "Portal", results: "JobResults"
+) -> AbstractContextManager[None]:
+    """Shows the metrics of the portal, if the settings say where."""
+    from gate.http.app import ANSWERED
+    from gate.http.serving.latency import Timed
+    from ledger import clock
+    from portal.operations.metrics import exposition, families
+
+    if not product.settings.metrics_listen or web.gate is None:
+        return nullcontext()
+    timed = web.gate = Timed(web.gate, ANSWERED)
+    parts = families.of_portal(product, timed, lambda: results.snapshot(clock.now()))
+    return exposition.serving(product.settings, parts)
+
+
 def _serve(product: "Product") -> None:
     from portal.app import create_app
     from portal.commands import forwarding, lease_watch
@@ -241,9 +261,10 @@ def _serve(product: "Product") -> None:
     schemas.begin_served(product.home)
     runner = schedule.runner(product)
     web = create_app(product, job_results=runner.results)
+    shown = _metrics(product, web, runner.results)
     typer.echo(f"\nServing on http://localhost:{settings.port} – Ctrl-C stops it.")
     commands = forwarding.accepting(app, product.home, product.ledger)
     watch = lease_watch.watching(product.ledger)
     rest = publishing.exported_at_end(product.home, lambda: product.reads)
-    with _ended_by_sigterm(), rest, commands, watch, runner.running():
+    with _ended_by_sigterm(), rest, commands, watch, shown, runner.running():
         serving.serve(web, settings, settings.port)

@@ -1,5 +1,6 @@
 """`sovereign gate`: serve the gate in a process of its own, next to the ledger's writer."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -7,6 +8,7 @@ import typer
 from portal.commands.options import HERE, DataDir, given, require_at_home
 
 if TYPE_CHECKING:
+    from gate.http.serving.latency import App
     from portal.operations.gate_process import Standalone
     from portal.operations.settings import Settings
 
@@ -48,11 +50,14 @@ def serve(
 
 def _serve(alone: "Standalone", settings: "Settings", port: int) -> None:
     """Answer requests until the process is stopped, and publish the read log meanwhile."""
+    from datetime import timedelta
     from functools import partial
 
     from gate.http.app import GateApp
     from portal.operations.gate_process import Healthy, LedgerWatch
     from portal.operations.publishing import exporting, folder
+    from portal.operations.readiness import checks
+    from portal.operations.readiness.probes import Probed, Probes
     from portal.service.routes import askers, authenticator
     from portal.web import serving
 
@@ -60,9 +65,31 @@ def _serve(alone: "Standalone", settings: "Settings", port: int) -> None:
     typer.echo(f"The gate serves on http://localhost:{port} – Ctrl-C stops it.")
     watch = LedgerWatch(alone, settings.data_dir)
     into = partial(folder, settings.data_dir)
-    with exporting(lambda: alone.reads, into), watch.looking():
-        app = Healthy(alone.gate, GateApp(alone.gate, who, feed=alone.changes))
-        serving.serve(app, settings, port, lifespan="off")
+    app, shown = _measured(alone, settings, GateApp(alone.gate, who, feed=alone.changes))
+    with exporting(lambda: alone.reads, into), watch.looking(), shown:
+        oldest = timedelta(minutes=settings.publication_minutes)
+        probes = Probes(checks.of(alone.gate, settings.data_dir, oldest))
+        healthy = Healthy(alone.gate, app)
+        serving.serve(Probed(healthy, probes), settings, port, lifespan="off")
+
+
+def _measured(
+    alone: "Standalone", settings: "Settings", app: "App"
+) -> tuple["App", AbstractContextManager[None]]:
+    """The application, measured if the settings say where metrics go, and what shows them."""
+    from functools import partial
+
+    from gate.http.app import ANSWERED
+    from gate.http.serving.latency import Timed
+    from portal.operations import job_results
+    from portal.operations.metrics import exposition, families
+
+    if not settings.metrics_listen:
+        return app, nullcontext()
+    timed = Timed(app, ANSWERED)
+    jobs = partial(job_results.load, settings.data_dir)
+    parts = families.of_gate(alone.gate, alone.follower, settings, timed, jobs)
+    return timed, exposition.serving(settings, parts)
 
 
 @app.command()

@@ -24,8 +24,8 @@ from typing import Any
 
 from gate.changes.feed import ChangeFeed, FeedPausedError
 from gate.contracts.scene import Scene
-from gate.http.app import GateApp
 from gate.http.policy_questions import suspended
+from gate.http.serving.latency import App
 from gate.policy import decisions
 from gate.policy.cedar import CedarPolicy
 from gate.readlog import new_log
@@ -267,7 +267,7 @@ def _opening(path: Path) -> tuple[str, str]:
 class Healthy:
     """The gate's application, with its health at `GET /healthz`."""
 
-    def __init__(self, gate: Gate, app: GateApp) -> None:
+    def __init__(self, gate: Gate, app: App) -> None:
         self._gate, self._app = gate, app
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:

@@ -28,7 +28,7 @@ from pydantic_settings import (
 
 from gate.decision.quota import Quota
 from ledger.verify.read_log_rules import MIN_DAYS
-from portal.configuration import privacy_limits
+from portal.configuration import listener, privacy_limits
 from portal.configuration.privacy_limits import PrivacyLimits
 from portal.configuration.session_length import SessionLength
 from portal.configuration.sources import FILE, PREFIX, StrictEnvironment, StrictFile
@@ -143,6 +143,22 @@ class Settings(BaseSettings):
     )
     idle_seconds: int = _setting(
         30, "a connection without a request is closed after", "75", "seconds", ge=1, le=3600
+    )
+    metrics_listen: str = _setting(
+        "",
+        "where `/metrics` is served in Prometheus' text format, apart from everything else: a port,"
+        " reached from this host alone, or address:port; nowhere if empty. It names services,"
+        " scenes and jobs, and no customer",
+        '"9464"',
+    )
+    publication_minutes: int = _setting(
+        60,
+        "`/readyz` says that a process is not ready once the public logs were last written so long"
+        " ago",
+        "15",
+        "minutes",
+        ge=2,
+        le=10_080,
     )
     demo: bool = _setting(
         False, "offer the labelled demo login and demo tokens", "true", flag="--trial"
@@ -419,6 +435,13 @@ class Settings(BaseSettings):
                 if name in RENAMED_LIMITS:
                     raise ValueError(f"{place}.{name} is now called {RENAMED_LIMITS[name]}")
         return quotas
+
+    @field_validator("metrics_listen")
+    @classmethod
+    def _listened(cls, where: str) -> str:
+        if where:
+            listener.address(where)
+        return where
 
     @field_validator("reads_kept_days")
     @classmethod

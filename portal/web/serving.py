@@ -28,10 +28,11 @@ def serve(app: Any, settings: "Settings", port: int, lifespan: str = "auto") -> 
 
 def lanes(requests: int) -> "Lanes":
     """Decisions and reads of one customer; tables, rows, searches and agents; polls of the feed,
-    which mostly wait; and pages.
+    which mostly wait; probes; and pages.
     """
     from gate.http.app import QUICK_PATHS, SLOW_PATHS, WAITING_PATHS
     from gate.http.serving.bounds import Lane, Lanes
+    from portal.operations.readiness import probes
 
     quick, slow, waiting = Lane(requests), Lane(requests), Lane(WAITING * requests)
     return Lanes(
@@ -40,6 +41,7 @@ def lanes(requests: int) -> "Lanes":
             **dict.fromkeys(QUICK_PATHS, quick),
             **dict.fromkeys(SLOW_PATHS, slow),
             **dict.fromkeys(WAITING_PATHS, waiting),
+            **dict.fromkeys(probes.PATHS, Lane(requests)),
         },
     )
 

@@ -187,6 +187,14 @@ class Outbox:
         """The undelivered notices, oldest first, including those behind a failed one."""
         return self._letters(_WAITING)
 
+    def counts(self) -> dict[NoticeState, int]:
+        """How many notices wait, and how many failed."""
+        states = OUTBOX.c.state
+        query = select(states, func.count()).where(UNDELIVERED).group_by(states)
+        with self._store.reading() as database:
+            found = {str(state): int(number) for state, number in database.execute(query)}
+        return {each: found.get(each, 0) for each in (NoticeState.WAITING, NoticeState.DEAD)}
+
     def of(self, case: int) -> list[OutgoingNotice]:
         """Every notice of a case, oldest first."""
         return self._letters(_OF_CASE, case=case)

@@ -7,6 +7,7 @@ used, so that the clock seems to be 800 days ahead, or two days behind.
 import json
 import shutil
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,7 @@ import pytest
 
 from portal.operations.job_results import FILE
 from tests.features.served import Site, done, sovereign, views, wait_for
+from tests.features.test_readiness import asked, failing
 
 READ = ("sales-desk", "lead-scoring")
 
@@ -30,6 +32,13 @@ def cases(home: Path) -> str:
     return done("steward", "cases", "--data-dir", home, "--json")
 
 
+def _ready_for_pages_alone(site: Site) -> None:
+    """17.1."""
+    assert failing(site.address) == {"clock"}
+    assert asked(site.address, "/readyz/pages")[0] == HTTPStatus.OK
+    assert "not ready: clock: the clock of this machine says" in site.log.read_text()
+
+
 @pytest.mark.parametrize("gap", [timedelta(days=800), timedelta(days=-2)], ids=["ahead", "behind"])
 def test_a_clock_that_is_not_believed_until_it_is_confirmed(
     unserved: Path, tmp_path: Path, gap: timedelta
@@ -44,9 +53,10 @@ def test_a_clock_that_is_not_believed_until_it_is_confirmed(
     last_used(home, gap)
     assert sovereign("clock", "--data-dir", home).returncode == 1
     with Site(home, tmp_path / "log").serving() as site:
-        asked = {"scene": READ[1], "customer": customer, "fields": ["age"]}
-        answer = site.ask(READ[0], "/v1/read", asked)
+        question = {"scene": READ[1], "customer": customer, "fields": ["age"]}
+        answer = site.ask(READ[0], "/v1/read", question)
         assert (answer.status_code, answer.json()["reason"]) == (403, "suspended")
+        _ready_for_pages_alone(site)
         wait_for(
             lambda: httpx.get(f"{site.address}/healthz").json()["jobs"]["clock"]["failures"],
             "failing job",
@@ -63,7 +73,7 @@ def test_a_clock_that_is_not_believed_until_it_is_confirmed(
         assert '"expiry"' not in cases(home)
         done("clock", "--confirm", "--data-dir", home)
         wait_for(
-            lambda: site.ask(READ[0], "/v1/read", asked).status_code == 200,
+            lambda: site.ask(READ[0], "/v1/read", question).status_code == 200,
             "answer after the confirmation",
         )
         assert views(site.read(*READ, customer, "age")) == {"age": "personal"}

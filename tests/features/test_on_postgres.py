@@ -18,6 +18,8 @@ from tests.features.loopback import free_port
 from tests.features.postgres import Postgres, values
 from tests.features.served import HERE, PATIENCE_S, Site, done, views, wait_for
 from tests.features.test_one_writer import gate_beside
+from tests.features.test_readiness import asked as readiness
+from tests.features.test_readiness import failing
 from tests.forked import process as forked
 
 DATABASE, VAULT = "SOVEREIGN_DATABASE", "SOVEREIGN_VAULT_DATABASE"
@@ -37,6 +39,14 @@ def refused(ran: subprocess.CompletedProcess[str], *words: str) -> None:
     assert ran.returncode == 2, ran.stdout + ran.stderr
     assert len(ran.stderr.splitlines()) == 1, ran.stderr
     assert all(word in ran.stderr for word in words), ran.stderr
+
+
+def unready(*addresses: str) -> None:
+    """17.1: they are alive, and not ready."""
+    for each in addresses:
+        assert "databases" in failing(each)  # the state, too, once the lease has to be asked for
+        assert readiness(each, "/readyz/pages")[0] == 503
+        assert readiness(each, "/livez")[0] == 200
 
 
 @pytest.fixture
@@ -131,6 +141,7 @@ def test_while_the_database_is_down_nothing_is_answered_and_then_all_goes_on(
             for _ in range(2):
                 assert (asked(site.address), asked(gate)) == ("503", "503")
                 assert customer.client.get("/customer").status_code == 503
+                unready(site.address, gate)
                 time.sleep(1.2)
             refused(serve(other_host), "check that the database runs")
             first = tmp_path / "first"
@@ -141,6 +152,7 @@ def test_while_the_database_is_down_nothing_is_answered_and_then_all_goes_on(
             )
         wait_for(lambda: asked(site.address) == "personal", "answer of the portal")
         wait_for(lambda: asked(gate) == "personal", "answer of the gate")
+        wait_for(lambda: not failing(site.address) | failing(gate), "readiness")
         customer.switch(SCENE, "withdraw")
         assert "personal" not in {asked(site.address), asked(gate)}
     wait_for(lambda: "requests are answered" in site.log.read_text(), "word that all goes on")

@@ -68,6 +68,7 @@ READING = {
     "audit-states",
     "check",
     "consent-record",
+    "doctor",
     "fsck",
     "jobs",
     "keygen",

@@ -91,6 +91,7 @@ TYPED_WRONG = {
     "customers merge": "customers merge c1 c2 --data-dir {typo}",
     "customers rename": "customers rename c1 c2 --data-dir {typo}",
     "customers split": "customers split c1 c2 --data-dir {typo}",
+    "doctor": "doctor --data-dir {typo}",
     "erase": "erase c1 --data-dir {typo}",
     "evidence": "evidence c1 1 {root}/out --data-dir {typo}",
     "export": "export {root}/out --data-dir {typo}",

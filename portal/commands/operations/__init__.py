@@ -1,0 +1,1 @@
+"""Commands about the process and the machine that serve a data directory."""
