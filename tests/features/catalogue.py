@@ -177,8 +177,6 @@ FEATURES = (
         "M24",
         "Masking of personal data in text",
         "Names leave masked in notices, and the gate masks free text before it answers.",
-        PARTIAL + "no shipped contract declares an item of free text, so only the masked names in"
-        " notices are to be seen.",
     ),
     Feature(
         "M25",

@@ -36,6 +36,7 @@ class Counted:
     """A company whose first release was made after a customer had objected to it."""
 
     site: Site
+    company: Path
     objector: str
     other: str
     refused: str  # what the job said while the company's policy forbade the counts
@@ -68,7 +69,7 @@ def counted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counted]:
     attempts.unlink()  # or the next attempt would wait for a minute
     with Site(home, folder / "second.log", words=words).serving() as site:
         wait_for(lambda: _answer(site)["periods"], "release")
-        yield Counted(site, objector, other, str(refused), _answer(site), rows)
+        yield Counted(site, company, objector, other, str(refused), _answer(site), rows)
 
 
 def _answer(site: Site) -> dict[str, Any]:
@@ -136,3 +137,19 @@ def test_g286_another_service_and_another_series_are_refused(counted: Counted) -
     assert "series of contact-statistics: contacts" in unknown.text
     wrong = ask(SERVICE, "/v1/series", {"scene": SCENE, "name": SERIES})
     assert wrong.status_code == 400
+
+
+@feature("M24")
+def test_a_note_of_customer_care_leaves_masked(counted: Counted) -> None:
+    """Nothing of what the customer is known by is in the answer."""
+    seen = set()
+    with duckdb.connect(counted.company / "customers.duckdb", read_only=True) as source:
+        wanted = "SELECT subscriber, name, email, phone FROM contact ORDER BY ALL LIMIT 12"
+        people = source.execute(wanted).fetchall()
+    for subject, *values in people:
+        answer = counted.site.read("customer-care", "line-and-internet", subject, "last_note")
+        note = str(answer["fields"]["last_note"]["value"])
+        assert not any(value in note for value in (*values, "4111 1111"))
+        seen |= {*re.findall(r"\[[a-z-]+\]", note)}
+        assert "2025-05-14" in note or "2025" not in note, "what is no personal value stays"
+    assert {"[name]", "[phone]", "[e-mail]", "[card]"} <= seen
