@@ -95,6 +95,11 @@ class Shadow:
         figures are part of no number beside it."""
         return _NO_NUMBER.sub(lambda match: MASKED * len(match.group()), self.letters)
 
+    def may_be_name(self, begin: int, end: int) -> bool:
+        """Whether each word there has a capital letter, or the text has none at all."""
+        words = re.findall(r"[^\W\d_][\w']*", self._text[begin:end])
+        return not any(word[0].islower() for word in words) or self._text.islower()
+
     def _hide(self, spans: Sequence[tuple[int, int]]) -> None:
         parts, last = [], 0
         for begin, end in spans:

@@ -16,7 +16,7 @@ PHONE = "[phone]"
 REGIONS = ("CN", "GB", "US", "DE", "ES")  # whose national telephone numbers are recognised
 _ANY = re.compile(r"[0-9](?:[ ().\-/]{0,4}[0-9]){5}")  # without that many figures there is none
 _ABROAD = re.compile(  # (+49) 170 …, +49 (0)170 …, 0049 170 …
-    r"(?<![a-z0-9+])\(?(?:\+[ ]?|00[ \-]?)[1-9](?:[ ().\-/]{0,3}[0-9]){6,17}(?![a-z0-9])"
+    r"(?<![a-z0-9+])\(?(?:\+[ ]?|00|(?<![0-9]:)00[ \-])[1-9](?:[ ().\-/]{0,3}[0-9]){6,17}(?![a-z0-9])"
 )
 _AT_HOME = re.compile(  # what the library finds only with separators that it knows
     r"""(?<![a-z0-9+.,\-])(?:
@@ -82,6 +82,8 @@ def _is_possible(number: str) -> bool:
     if "+" in number:
         return LEAST_FIGURES <= len(figures) <= MAX_FIGURES
     figures = figures.removeprefix("00")
+    if len(figures) < LEAST_FIGURES:
+        return False
     lengths = ((size, _lengths(figures[:size])) for size in (1, 2, 3))
     return any(len(figures) - size in allowed for size, allowed in lengths)
 
@@ -113,7 +115,7 @@ def _planned(letters: str) -> Iterator[tuple[int, int]]:
         if _begins(letters, begin):
             for last, figures in reversed(_candidates(letters, groups, first)):
                 if plans.fullmatch(figures) and _is_end(letters, groups[last][1]):
-                    yield _bracketed(letters, begin), groups[last][1]
+                    yield _bracketed(letters, begin, groups[last][1])
                     after = last + 1
                     break
         first = after
@@ -147,9 +149,12 @@ def _is_end(letters: str, end: int) -> bool:
     return not _PART_BEHIND.match(letters, end)
 
 
-def _bracketed(letters: str, begin: int) -> int:
-    """With the bracket before its area."""
-    return begin - 1 if letters[max(0, begin - 1) : begin] == "(" else begin
+def _bracketed(letters: str, begin: int, end: int) -> tuple[int, int]:
+    """With the bracket before its area, or those round it."""
+    if letters[max(0, begin - 1) : begin] != "(":
+        return begin, end
+    closes = ")" not in letters[begin:end] and letters[end : end + 1] == ")"
+    return begin - 1, end + closes
 
 
 def _extended(letters: str, end: int) -> int:
