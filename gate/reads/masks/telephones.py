@@ -7,8 +7,9 @@ number of that country has at home, and what `shadow.Shadow.figures` leaves out.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 from gate.reads.masks.shadow import Shadow
 
@@ -16,7 +17,8 @@ PHONE = "[phone]"
 REGIONS = ("CN", "GB", "US", "DE", "ES")  # whose national telephone numbers are recognised
 _ANY = re.compile(r"[0-9](?:[ ().\-/]{0,4}[0-9]){5}")  # without that many figures there is none
 _ABROAD = re.compile(  # (+49) 170 …, +49 (0)170 …, 0049 170 …
-    r"(?<![a-z0-9+])\(?(?:\+[ ]?|00|(?<![0-9]:)00[ \-])[1-9](?:[ ().\-/]{0,3}[0-9]){6,17}(?![a-z0-9])"
+    r"(?<![a-z0-9+])\(?(?:\+[ ]?|00|(?<![0-9]:)00[ \-])[1-9]"  # 04:00 is a time
+    r"(?:[ ().\-/]{0,3}[0-9]){6,17}(?![a-z0-9])"
 )
 _AT_HOME = re.compile(  # what the library finds only with separators that it knows
     r"""(?<![a-z0-9+.,\-])(?:
@@ -99,7 +101,7 @@ def _lengths(code: str) -> frozenset[int]:
             plan = PhoneMetadata.metadata_for_nongeo_region(int(code), None)
         else:
             plan = PhoneMetadata.metadata_for_region(region, None)
-        if plan is not None:
+        if plan is not None and plan.general_desc is not None:
             lengths.update(each for each in plan.general_desc.possible_length if each > 0)
     return frozenset(lengths)
 
@@ -107,34 +109,39 @@ def _lengths(code: str) -> frozenset[int]:
 def _planned(letters: str) -> Iterator[tuple[int, int]]:
     """Numbers that the plan of one of REGIONS has, longest first at each beginning."""
     groups = [match.span() for match in _GROUP.finditer(letters)]
-    plans = _plans()
+    joined = [
+        _BETWEEN_GROUPS.fullmatch(letters, one[1], other[0]) is not None
+        for one, other in pairwise(groups)
+    ]
+    plans, known = _plans(), dict[str, bool]()
     first = 0
     while first < len(groups):
         begin = groups[first][0]
         after = first + 1
         if _begins(letters, begin):
-            for last, figures in reversed(_candidates(letters, groups, first)):
-                if plans.fullmatch(figures) and _is_end(letters, groups[last][1]):
+            for last, figures in reversed(_candidates(letters, groups, joined, first)):
+                if figures not in known:  # a hostile text repeats itself
+                    known[figures] = plans.fullmatch(figures) is not None
+                if known[figures] and _is_end(letters, groups[last][1]):
                     yield _bracketed(letters, begin, groups[last][1])
                     after = last + 1
                     break
         first = after
 
 
-def _candidates(letters: str, groups: list[tuple[int, int]], first: int) -> list[tuple[int, str]]:
+def _candidates(
+    letters: str, groups: Sequence[tuple[int, int]], joined: Sequence[bool], first: int
+) -> list[tuple[int, str]]:
     """Where a number that begins at a group may end, and its figures: at most ten."""
     found = []
-    figures, last = "", first
-    while last < len(groups):
+    figures = ""
+    for last in range(first, min(first + MAX_FIGURES + 1, len(groups))):
         begin, end = groups[last]
-        if len(figures) + end - begin > MAX_FIGURES + 1:
-            break
-        if last > first and not _BETWEEN_GROUPS.fullmatch(letters, groups[last - 1][1], begin):
+        if len(figures) + end - begin > MAX_FIGURES + 1 or (last > first and not joined[last - 1]):
             break
         figures += letters[begin:end]
         if len(figures) >= LEAST_FIGURES:
             found.append((last, figures))
-        last += 1
     return found
 
 
