@@ -71,6 +71,8 @@ FOUND: dict[str, tuple[str, tuple[str, ...], str]] = {
     "her name with what cannot be seen": ("Ada Love\u200blace", ADA, "[name]"),
     "a Chinese id": ("身份证11010519491231002X，谢谢", (), "身份证[id]，谢谢"),
     "a Chinese id, small x": ("id 11010519491231002x", (), "id [id]"),
+    "a Chinese id with its date": ("110105 1949-12-31 002X", (), "[id]"),
+    "a Chinese id with its date, joined": ("110105-1949-12-31-002X", (), "[id]"),
     "a Chinese mobile": ("电话13900001111", (), "电话[phone]"),
     "a Chinese mobile, spaced": ("电话 139 0000 1111 哦", (), "电话 [phone] 哦"),
     "a Chinese mobile, wide digits": ("电话１３９００００１１１１", (), "电话[phone]"),
@@ -212,8 +214,10 @@ HOSTILE = (
         "baker ",
     ),
 )
-ORDINARY = "the app is slow, 3 of 5 stars, says Ada Lovelace of 221b Baker St on 0170 5550100. "
-MAX_RATIO = 10  # of the time that a hostile text takes, to that of an ordinary one
+ORDINARY = (
+    "the app is slow, 3 of 5 stars, says Ada Lovelace of 221b Baker Street, and her mail is. "
+)
+MAX_RATIO = 30  # of the time that a hostile text takes, to that of an ordinary one
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -11,7 +11,7 @@ COMMON_WORDS = {
     *("ivy", "lily", "ruby", "pearl", "iris", "crystal", "carol", "gene", "guy", "ray", "miles"),
     *("penny", "wade", "chip", "skip", "buck", "april", "june", "august", "summer", "autumn"),
     *("king", "young", "long", "short", "white", "black", "brown", "green", "gray", "day", "good"),
-    *("best", "price", "cook", "page", "field", "fields", "bank", "banks", "case", "love", "major"),
+    *("best", "price", "cook", "page", "field", "fields", "case", "love", "major"),
     *("stone", "wood", "woods", "hill", "hills", "lake", "rivers", "fox", "wolf", "bush", "rice"),
     *(
         "bell",

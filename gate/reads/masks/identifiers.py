@@ -52,6 +52,8 @@ class Kind(NamedTuple):
 def hide(shadow: Shadow) -> None:
     """Mask the numbers of each kind."""
     if any(map(str.isdigit, shadow.letters)):
+        dated = _found(shadow.letters, DATED)  # before dates are left out
+        shadow.mask((*span, DATED.label) for span in dated)
         for kinds in (KINDS[:1], KINDS[1:]):  # an account may have what looks like another's
             letters = shadow.figures()
             shadow.mask((*span, kind.label) for kind in kinds for span in _found(letters, kind))
@@ -151,6 +153,15 @@ def _is_insured(number: str) -> bool:
     return re.fullmatch(rf"{_INSURED}[0-9]{{6}}[a-d]", number) is not None
 
 
+DATED = Kind(  # a resident id with the date of birth written as one
+    IDENTITY,
+    18,
+    re.compile(
+        r"(?<![0-9])[1-9][0-9]{5}[ .\-/]{0,3}(?:19|20)[0-9]{2}([.\-/])[0-9]{2}\1[0-9]{2}"
+        r"[ .\-/]{0,3}[0-9]{3}[ .\-/]?[0-9x]"
+    ),
+    _is_resident,
+)
 KINDS = (
     Kind(
         ACCOUNT, 15, _shape(rf"[a-z]{{2}}{_GAP}[0-9]{{2}}(?:{_GAP}[a-z0-9]){{11,30}}"), _is_account

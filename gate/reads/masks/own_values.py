@@ -8,7 +8,7 @@ Hauptstraße 12, 10115 Berlin   Hauptstr. 12 · HAUPTSTRASSE 12 10115 BERLIN
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from gate.reads.masks import addresses
 from gate.reads.masks.common_words import COMMON_WORDS
@@ -44,21 +44,21 @@ def hide(shadow: Shadow, values: Sequence[str]) -> None:
     found: list[tuple[int, int, str]] = []
     for value in {plain(each).strip() for each in values}:
         label, forms = _forms(value)
-        present = {form for form in forms if form.needle in short}
-        for pattern in _searched(value, {form.pattern for form in present if not form.common}):
-            found += ((*span, label) for span in _places(shadow, pattern))
-        for pattern in {form.pattern for form in present if form.common}:
-            spans = _places(shadow, pattern)
+        present = dict.fromkeys(form for form in forms if form.needle in short)
+        patterns = [form.pattern for form in present if not form.common]
+        if patterns:
+            found += ((*span, label) for span in _places(shadow, _one_of(value, patterns)))
+        for form in present:
+            spans = _places(shadow, form.pattern) if form.common else ()
             found += ((*span, label) for span in spans if shadow.may_be_name(*span))
     shadow.mask(found)
 
 
-def _searched(value: str, patterns: set[str]) -> Iterable[str]:
-    """Forms of a name in one pattern, longest first. Those of an address each alone: a street
-    would else be found where the whole address is."""
+def _one_of(value: str, patterns: Sequence[str]) -> str:
+    """Longest first; those of an address as they come, which is the whole before its parts."""
     if any(map(str.isdigit, value)):
-        return patterns
-    return ["|".join(sorted(patterns, key=len, reverse=True))] if patterns else []
+        return "|".join(patterns)
+    return "|".join(sorted(patterns, key=len, reverse=True))
 
 
 def _places(shadow: Shadow, pattern: str) -> Iterator[tuple[int, int]]:
