@@ -86,6 +86,8 @@ FOUND: dict[str, tuple[str, tuple[str, ...], str]] = {
     "her number in another form": ("on +447700900417", ADA, "on [phone]"),
     "an id of advertisements, twice": ("SSN 078-05-1120 078 05 1120", (), "SSN [id] [id]"),
     "an id next to its name": ("NHS9434765919", (), "NHS[id]"),
+    "an account next to its name": ("IBANDE89370400440532013000", (), "IBAN[account]"),
+    "an insured next to the word": ("NINOAB123456C", (), "NINO[id]"),
     "a card over two lines": ("card 4111 1111\n1111 1111 ok", (), "card [card] ok"),
     "an account over two lines": ("DE89 3704 0044\n0532 0130 00", (), "[account]"),
     "a card between times": ("12:30 4111 1111 1111 1111 13:00", (), "12:30 [card] 13:00"),

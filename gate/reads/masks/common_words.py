@@ -1,8 +1,8 @@
-"""Words of a language that are also names: written small, they are taken for the word.
+"""Words of a language that are also names: `Bill`, `Will`, `Lange`, `Blanco`.
 
-Only the spelling of the shadow: small letters without accents. The list is short on purpose: each
-word here is a name that stays when somebody writes it small among capitals. German nouns are not in
-it, since German writes them with a capital letter.
+A name of such words alone counts only if each is written with a capital letter, or if the text has
+no capital letter. Spelled as in the shadow: small letters without accents. Each word added here is
+a name that is left where somebody writes it small. German nouns have a capital letter anyway.
 """
 
 COMMON_WORDS = {

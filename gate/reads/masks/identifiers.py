@@ -21,13 +21,10 @@ _SEPARATORS = dict.fromkeys(map(ord, " .-/\n"))
 RESIDENT_FIGURES = 18
 TAXPAYER_VARIETY = (8, 9)  # how many different figures the first ten have
 _NAME_REACH = 32  # how many signs before a number its name may begin
-_WHOLE = (
-    "(?:(?<![a-z0-9])"
-    + "".join(  # the name of a number may be written without a space
-        rf"|(?<=\b{name})" for name in ("nhs", "ssn", "dni", "nie", "iban", "nino", "idnr")
-    )
-    + ")"
-)
+_WHOLE = "(?<![a-z0-9])"
+_NAMES = ("nhs", "ssn", "dni", "nie", "iban", "nino", "idnr")  # written also without a space
+_AFTER_NAME = "(?:" + "|".join(rf"(?<=\b{name})" for name in _NAMES) + ")"
+_NAMED = re.compile(rf"\b(?:{'|'.join(_NAMES)})[a-z]{{0,2}}[0-9]")
 _INSURED = "(?!bg|gb|kn|nk|nt|tn|zz)[abceghj-prstw-z][abceghj-nprstw-z]"  # its letters, after HMRC
 _ISSUED = re.compile(  # beginnings and lengths that issuers of cards have, after ISO/IEC 7812
     r"""1[0-9]{14}                    # airlines: UATP
@@ -54,7 +51,9 @@ def hide(shadow: Shadow) -> None:
     if any(map(str.isdigit, shadow.letters)):
         dated = _found(shadow.letters, DATED)  # before dates are left out
         shadow.mask((*span, DATED.label) for span in dated)
-        for kinds in (KINDS[:1], KINDS[1:]):  # an account may have what looks like another's
+        named = NAMED if _NAMED.search(shadow.letters) else ()
+        # an account may have what looks like another's
+        for kinds in (KINDS[:1], (*KINDS[1:], *named)):
             letters = shadow.figures()
             shadow.mask((*span, kind.label) for kind in kinds for span in _found(letters, kind))
 
@@ -137,7 +136,7 @@ def _stdnum(module: str) -> Callable[[str], bool]:
 
 
 def _shape(pattern: str) -> "re.Pattern[str]":
-    """A whole number: no letter or figure before it, but its name. See `_ends` for its end."""
+    """A whole number: no letter or figure before it. See `_ends` for its end."""
     return re.compile(rf"{_WHOLE}{pattern}")
 
 
@@ -204,4 +203,9 @@ KINDS = (
     # in groups of four, broken once where a line ends
     Kind(CARD, 16, re.compile(rf"(?<![0-9])[1-689]{_BROKEN}"), _is_card),
     Kind(ACCOUNT, 15, _shape(_BROKEN_ACCOUNT), _is_account),
+)
+NAMED = tuple(  # the same, with the name just before it: a slower search
+    kind._replace(shape=re.compile(_AFTER_NAME + kind.shape.pattern.removeprefix(_WHOLE)))
+    for kind in KINDS
+    if kind.shape.pattern.startswith(_WHOLE)
 )
