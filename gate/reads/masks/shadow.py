@@ -17,6 +17,15 @@ _WIDE: dict[int, int | None] = {  # digits, letters and signs of full width, to 
     wide: wide - 0xFEE0
     for wide in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF5B), 0xFF20, 0xFF0B, 0xFF0E, 0xFF0D)
 }
+_NO_NUMBER = re.compile(
+    r"""(?<![0-9.])(?:[0-9]{1,2}[.\-/][0-9]{1,2}[.\-/](?:19|20)[0-9]{2}  # a date
+      | (?:19|20)[0-9]{2}[.\-/][0-9]{1,2}[.\-/][0-9]{1,2}
+      | (?:1?[0-9]{1,2}|2[0-5][0-9])(?:\.(?:1?[0-9]{1,2}|2[0-5][0-9])){3}  # an address: IPv4
+      | -?[0-9]{1,3}\.[0-9]{4,}[ ]*,[ ]*-?[0-9]{1,3}\.[0-9]{4,}  # coordinates
+    )(?![0-9]|\.[0-9])
+      | (?<![0-9:])[0-2]?[0-9]:[0-5][0-9](?::[0-5][0-9])?(?![0-9])  # a time""",
+    re.VERBOSE,
+)
 _PLAIN = _WIDE | _NO_WIDTH
 _NOT_DECOMPOSED = dict(zip("łøđıħŧ", "lodiht", strict=True))  # letters whose stroke is no accent
 _APOSTROPHES = "'’‘ʼ´`＇"
@@ -80,6 +89,16 @@ class Shadow:
                 merged.append((begin, end, label))
         self._masks += merged
         self._hide([(begin, end) for begin, end, _ in merged])
+
+    def figures(self) -> str:
+        """The letters, without what is a date, a time, an address (IPv4) or coordinates: its
+        figures are part of no number beside it."""
+        return _NO_NUMBER.sub(lambda match: MASKED * len(match.group()), self.letters)
+
+    def may_be_name(self, begin: int, end: int) -> bool:
+        """Whether each word there has a capital letter, or the text has none at all."""
+        words = re.findall(r"[^\W\d_][\w']*", self._text[begin:end])
+        return not any(word[0].islower() for word in words) or self._text.islower()
 
     def _hide(self, spans: Sequence[tuple[int, int]]) -> None:
         parts, last = [], 0
