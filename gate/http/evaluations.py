@@ -15,7 +15,7 @@ from gate.http.authzen import MalformedRequestError
 from gate.http.policy_questions import BehalfAnswer, PolicyAnswer, PolicyQuestions, is_on_behalf
 from gate.http.reads import decoded
 from gate.http.response import Response, evidence
-from gate.http.turns import ServiceTurns
+from gate.http.serving.turns import ServiceTurns
 from gate.readlog.entry import DecisionGroup, WrittenDecision
 from gate.readlog.group_commit import Commits
 from gate.readlog.writer import Asked, Several

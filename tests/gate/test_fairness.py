@@ -11,7 +11,7 @@ import pytest
 from benchmarks.gate_http import request
 from gate.http.app import GateApp
 from gate.http.evaluations import SLICE
-from gate.http.turns import LONG, ServiceTurns
+from gate.http.serving.turns import LONG, ServiceTurns
 from ledger.events.envelope import Granted
 from tests.gate.world import NOON, World, world
 

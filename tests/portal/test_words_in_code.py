@@ -19,6 +19,7 @@ HAN = re.compile(r"[\u3400-\u9fff]")
 # What is no word to a reader, by file: the mark of a text that waits for a translation, words that
 # imports recognise in other programs' files, and parts of names that are masked in free text.
 RECOGNISED = {
+    "gate/reads/masks/addresses.py",
     "gate/reads/masks/own_values.py",
     "portal/adoption/labels.py",
     "portal/imports/kantara.py",
