@@ -11,6 +11,7 @@ values is by their form alone. Presidio is asked without a model of a language (
 
 import json
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby
@@ -29,8 +30,10 @@ from tests.gate.notes.measure import (
     measured,
 )
 from tests.gate.notes.note import LANGUAGES, Note, later_notes, notes
+from tests.gate.test_masking import HOSTILE, ORDINARY, OWN
 
 NOTES = 2_400
+LENGTH = 20_000  # characters of a text whose masking is timed
 CORPORA = {
     "first corpus, seed 1": partial(notes, 1),
     "second corpus, seed 2": partial(later_notes, 2),
@@ -51,6 +54,28 @@ def main() -> None:
         except MissingEnvironmentError as error:
             print(f"presidio is left out: {error}")
         _show(title, found)
+    _show_times()
+
+
+def _show_times() -> None:
+    """Processor time for a character: of ordinary text, and of the slowest hostile ones."""
+    ordinary = _us(ORDINARY)
+    worst = sorted(((_us(text), text) for text in HOSTILE), reverse=True)[:3]
+    print(f"\n  ordinary text: {ordinary:.2f} µs a character")
+    for spent, text in worst:
+        ratio = spent / ordinary
+        print(f"  {text!r} repeated: {spent:.2f} µs a character, {ratio:.0f} times as long")
+
+
+def _us(text: str) -> float:
+    """The fastest of three."""
+    text = (text * (LENGTH // len(text) + 1))[:LENGTH]
+    times = []
+    for _ in range(3):
+        start = time.process_time()
+        mask(text, OWN)
+        times.append(time.process_time() - start)
+    return min(times) / LENGTH * 1e6
 
 
 def _presidio(corpus: Sequence[Note]) -> Measured:

@@ -1,6 +1,6 @@
 """Free text leaves masked (G29): what a customer is known by, and what proves what it is."""
 
-import time
+import sys
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -219,37 +219,42 @@ HOSTILE = (
 ORDINARY = (
     "the app is slow, 3 of 5 stars, says Ada Lovelace of 221b Baker Street, and her mail is. "
 )
-MAX_RATIO = 30  # of the time that a hostile text takes, to that of an ordinary one
+MAX_CALLS = (
+    400  # of functions, for a character; how long they take: python -m benchmarks gate_masking
+)
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_g287_a_hostile_text_takes_at_most_some_times_what_an_ordinary_one_takes(text: str) -> None:
-    ordinary, hostile = _spent(ORDINARY, 6_000), _spent(text, 6_000)
-    assert hostile < MAX_RATIO * ordinary, (hostile, ordinary)
-    short = _spent(text, 1_500)
-    assert hostile < 8 * max(short, 0.005), (short, hostile)
+def test_g287_what_a_hostile_text_costs_grows_with_its_length_alone(text: str) -> None:
+    whole, part = _calls(text, 6_000), _calls(text, 1_500)
+    assert whole < MAX_CALLS * 6_000
+    assert whole < 4.4 * part
 
 
-def test_g287_random_figures_take_at_most_some_times_what_an_ordinary_text_takes() -> None:
+def test_g287_random_figures_cost_no_more_for_a_character() -> None:
     random = Random(2)
-    ordinary = _spent(ORDINARY, 6_000)
     for separator in (" ", "-", " - ", "/", ".", "(", "\n"):
         for figures in (1, 2, 4, 7):
             groups = (f"{random.randrange(10**figures):0{figures}}" for _ in range(2_000))
-            spent = _spent(separator.join(groups), 6_000)
-            assert spent < MAX_RATIO * ordinary, (separator, figures, spent, ordinary)
+            assert _calls(separator.join(groups), 6_000) < MAX_CALLS * 6_000, (separator, figures)
 
 
-def _spent(text: str, length: int) -> float:
-    """Processor time of the faster of two, after the plans of telephone numbers are loaded."""
-    mask("+44 7700 900417 0049 170 5550100", OWN)
+def _calls(text: str, length: int) -> int:
+    """Calls of functions, and returns from them, for so many characters of the text repeated."""
+    mask("+44 7700 900417 0049 170 5550100", OWN)  # loads the plans of telephone numbers
     text = (text * (length // len(text) + 1))[:length]
-    times = []
-    for _ in range(2):
-        start = time.process_time()
+    counted = 0
+
+    def count(_frame: Any, _event: str, _arg: Any) -> None:
+        nonlocal counted
+        counted += 1
+
+    sys.setprofile(count)
+    try:
         mask(text, OWN)
-        times.append(time.process_time() - start)
-    return min(times)
+    finally:
+        sys.setprofile(None)
+    return counted
 
 
 def bank(tmp_path: Path) -> World:
