@@ -146,7 +146,8 @@ def test_g167_tables_are_completed_to_the_counts_of_everybody(bank: World, tmp_p
     young = sum(age < 30 for age in table.table["age"].to_pylist())
     assert abs(young - 400) < 20, "as many as there are, whoever consented"
     assert table.error is not None
-    assert "never counted" in table.error.covers, "six objected"
+    # Six objected; the noise of the release's total may hide them.
+    assert ("never counted" in table.error.covers) is (made.rows < 1200)
     assert derived(bank, tmp_path) == (3, 0, 0)
 
 
