@@ -193,6 +193,15 @@ class Site:
         except httpx.TransportError:
             return False
 
+    def first_runs(self, *jobs: str) -> None:
+        """Wait until each of these jobs has run once since the start."""
+
+        def all_ran() -> bool:
+            known = httpx.get(f"{self.address}/healthz", verify=PLAIN).json()["jobs"]
+            return all(known[name]["last_finished"] for name in jobs)
+
+        wait_for(all_ran, f"first run of {', '.join(jobs)}")
+
     def visitor(self, **headers: str) -> Person:
         """Somebody who is not signed in."""
         client = httpx.Client(

@@ -26,6 +26,7 @@ from tests.features.served import INSTALLED, Running, Site, done, pause, soverei
 
 SERVICE, SCENE, FIELD, ME = "analytics", "segmentation", "age", "c00004"
 NEVER, SOON = 86_400, 0.5  # seconds between runs of a job
+RARE = ("anchoring", "publication")  # jobs that run once at the start, and then `every_s`
 READS = 20  # answers before the kill
 CLOSED = re.compile(
     rb'"origin":"[^"]*/(reads-\w+)","root":"[^"]*","size":\d+,"type":"read-log-closed"'
@@ -33,7 +34,7 @@ CLOSED = re.compile(
 
 
 def settings(every_s: float) -> dict[str, str]:
-    every = {"anchoring": every_s, "publication": every_s, "read-logs": SOON}
+    every = dict.fromkeys(RARE, every_s) | {"read-logs": SOON}
     return {"SOVEREIGN_JOB_EVERY_S": json.dumps(every), "SOVEREIGN_READ_LOG_ENTRIES": str(READS)}
 
 
@@ -114,6 +115,7 @@ def test_g141_what_was_read_just_before_a_kill_is_published_by_the_next_start(
     site = Site(home, tmp_path / "log", settings=settings(NEVER))
     with site.serving(), gate_alone(site) as (gate, gates_process):
         assert site.process is not None
+        site.first_runs(*RARE)
         answered = read_until_killed(gate, gates_process)
         answered += read_until_killed(site.address, site.process)
     left = {each.parent.name for each in home.glob("reads/*/log.sqlite")}
@@ -152,6 +154,7 @@ def written_to(site: Site) -> str:
 def read_and_killed(site: Site) -> str:
     """Serve, read personal data at once, and kill the server; returns the name of the read log."""
     with site.serving():
+        site.first_runs(*RARE)  # which would anchor or publish what is read meanwhile
         site.customer(ME).switch(SCENE, "allow")
         instance = written_to(site)
         assert site.process is not None
