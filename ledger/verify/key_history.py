@@ -7,18 +7,15 @@ whose checkpoint the old and the new keys have signed: who trusts the old keys c
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from ledger.tlog import checkpoint, cosignature, signed_note
+from ledger.tlog import checkpoint, signed_note
 from ledger.tlog import policy as policies
 from ledger.tlog.checkpoint import Checkpoint
-from ledger.tlog.cosignature import CosignatureError, WitnessKey
 from ledger.tlog.merkle import Hash
 from ledger.tlog.policy import KeyRange, LogKey, LogPolicy, LogPolicyError, MapKey
-from ledger.tlog.signed_note import Note, Signature
+from ledger.tlog.signed_note import Note
 from ledger.verify import receipt as receipts
 from ledger.verify.event_profile import require_event
 from ledger.verify.receipt import Receipt
-
-_TIME_SIZE = 8  # bytes before a cosignature
 
 
 class RotationError(ValueError):
@@ -147,22 +144,12 @@ def _times(believed: LogPolicy, signed: Note) -> list[datetime]:
     """When each witness of the policy cosigned. The policy has verified these cosignatures."""
     if believed.quorum == policies.NONE:
         return []
-    known = {(key.name, key.key_id): key for key in believed.witnesses.values()}
+    cosigned = {(each.name, each.key_id) for each in signed.signatures}
     return [
-        key.verify(signed)
-        if isinstance(key := known[each.name, each.key_id], WitnessKey)
-        else _stated(each)
-        for each in signed.signatures
-        if (each.name, each.key_id) in known
+        policies.cosigned_at(key, signed)
+        for key in believed.witnesses.values()
+        if (key.name, key.key_id) in cosigned
     ]
-
-
-def _stated(signed: Signature) -> datetime:
-    """When a witness with a key of ML-DSA-44 cosigned."""
-    try:
-        return cosignature.stated(int.from_bytes(signed.signature[:_TIME_SIZE]), signed.name)
-    except CosignatureError as error:
-        raise RotationError(str(error)) from error
 
 
 def _want(condition: bool, otherwise: str) -> None:

@@ -40,7 +40,8 @@ from ledger.reader import RecordedInstruction
 from ledger.service import Ledger, UnknownSubjectError
 from ledger.statemap.map_proof import StateProof
 from ledger.statemap.verifiable_map import MapProof
-from ledger.tlog import cosignature, policy
+from ledger.tlog import cosignature, mldsa, policy
+from ledger.tlog.mldsa import MldsaSigner
 from ledger.tlog.policy import LogKey, LogPolicy
 from ledger.verify import evidence, receipt
 from ledger.verify.cli import main
@@ -143,13 +144,15 @@ def archive() -> Archive:
 
 
 def watched(home: Path, stack: ExitStack, clock: Clock) -> list[Witness]:
-    """Three witnesses who all must cosign."""
+    """Three witnesses who all must cosign, one of them by a key of ML-DSA-44."""
     witnesses, lines = [], []
     for number in range(3):
-        key = cosignature.generate(f"witness.example/w{number}")
+        make = mldsa.generate if number == 2 else cosignature.generate
+        key = make(f"witness.example/w{number}")
         one = Witness(home / f"w{number}.sqlite", key, known_keys(home / "home"), lambda: clock.now)
         url = stack.enter_context(served(server.app(one)))
-        lines.append(f"witness w{number} {key.key} {url}\n")
+        public = key.verifier if isinstance(key, MldsaSigner) else key.key
+        lines.append(f"witness w{number} {public} {url}\n")
         witnesses.append(one)
     lines += ["group three all w0 w1 w2\n", "quorum three\n"]
     (home / "home/witnesses.policy").write_text("".join(lines))
