@@ -23,6 +23,7 @@ from portal.customer import (
     read_keys,
     receipts,
     recipients,
+    records,
     signing,
 )
 from portal.customer import routes as customer
@@ -61,6 +62,7 @@ _ROUTED = (  # the first that fits answers
     receipts,
     read_keys,
     recipients,
+    records,
     leaving,
     departures,
     regulator,

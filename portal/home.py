@@ -26,13 +26,14 @@ REPEATED = {  # forms that decide nothing: looking again is recorded like lookin
 
 
 @router.get("/")
-def landing(request: Request) -> Response:
+def landing(request: Request, unrecorded: bool = False) -> Response:
     provider = context(request).provider is not None
     facts: dict[str, Any] = {
         "people": trial.people(context(request).product),
         "provider": provider,
         "mailed": _signs_in_by_mail(context(request)),
         "signal": gpc.asked(request),
+        "unrecorded": unrecorded,
     }
     return page(request, "shared/landing.html", **facts)
 

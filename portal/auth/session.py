@@ -36,12 +36,11 @@ _USE = "session"
 
 @dataclass(frozen=True, slots=True)
 class Undo:
-    """The act that reverses the last one, offered for a few seconds."""
+    """The act that reverses the last one, offered until another act, or until it is dismissed."""
 
     scene: str
     fields: tuple[str, ...]  # to be allowed again; empty: to be withdrawn
     until: datetime | None
-    deadline: datetime
 
 
 UNPROVEN = datetime(1970, 1, 1, tzinfo=UTC)  # when such a session was proven: never
@@ -49,11 +48,12 @@ UNPROVEN = datetime(1970, 1, 1, tzinfo=UTC)  # when such a session was proven: n
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """The result of the last act, shown once, next to the scene."""
+    """The result of the last act, shown next to what was pressed."""
 
     scene: str
     key: str  # of the message
     receipt: int | None = None
+    part: str = ""  # what was pressed of the scene: an item, or `condition-<place>`; "": its switch
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +130,14 @@ class Session:
         draft, self.draft = self.draft, None
         return draft if draft and at < draft.deadline else None
 
-    def take_notice(self) -> Notice | None:
-        notice, self.notice = self.notice, None
+    def take_notice(self, *scenes: str) -> Notice | None:
+        """The result of the last act, if it was on one of these. It is shown once, or, while the
+        act can be undone, until it is dismissed."""
+        notice = self.notice
+        if notice is None or notice.scene not in scenes:
+            return None
+        if self.undo is None:
+            self.notice = None
         return notice
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from gate.contracts.scene import Scene
@@ -33,7 +33,6 @@ from portal.web.problems import (
     UnknownItemError,
 )
 
-UNDO_FOR = timedelta(seconds=10)
 MAX_DIGITS = 9  # of a version in a form
 Switch = Granted | Withdrawn
 
@@ -166,12 +165,19 @@ def wanted_switch(
 
 
 def wanted_back(session: Session, pressed: Button, at: datetime) -> Wanted | None:
-    """The act that reverses the last one, if undo is still offered; it is offered once."""
+    """The act that reverses the last one, if it can still be undone; it is offered once.
+
+    A permission that would have ended meanwhile is not given again.
+    """
     undo, session.undo = session.undo, None
-    if undo is None or undo.scene != pressed.scene.id or at >= undo.deadline:
+    if undo is None or undo.scene != pressed.scene.id:
+        return None
+    if undo.until is not None and at >= undo.until:
         return None
     act = Granted(undo.scene, undo.fields, undo.until) if undo.fields else Withdrawn(undo.scene)
-    return _wanted(act, pressed, None)
+    wanted = _wanted(act, pressed, None)
+    part = session.notice.part if session.notice else ""
+    return replace(wanted, notice=replace(wanted.notice, part=part))
 
 
 def record(ledger: Ledger, session: Session, wanted: Wanted, at: datetime) -> None:
@@ -228,7 +234,7 @@ def settle(ledger: Ledger, session: Session, draft: Draft, signature: Signature 
 
 
 def _wanted(act: Act, pressed: Button, undo: Undo | None) -> Wanted:
-    notice = Notice(pressed.scene.id, _notice_key(act, pressed))
+    notice = Notice(pressed.scene.id, _notice_key(act, pressed), part=pressed.item or "")
     return Wanted(act, pressed.wording, pressed.version, notice, undo)
 
 
@@ -264,4 +270,4 @@ def _undo(act: Act, scene: Scene, state: ConsentState | None, at: datetime) -> U
         return None
     last = state.last(scene.id) if state else None
     until = last.until if live and isinstance(last, SceneConsent) else None
-    return Undo(scene.id, live, until, at + UNDO_FOR)
+    return Undo(scene.id, live, until)

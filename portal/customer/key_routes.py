@@ -47,7 +47,7 @@ PLACE = "keys"  # where the notice of an act on keys is shown
 def show(request: Request, me: Me) -> Response:
     here, state = context(request), _state(request, me)
     history = me.agreement.history(here.product.ledger)
-    shown = facts(request, me) | {"notice": me.take_notice()}
+    shown = facts(request, me) | {"notice": me.take_notice(PLACE)}
     active, version = keys.enrolled(state, history), state.seq if state else 0
     return page(request, "customer/keys.html", version=version, active_keys=active, **shown)
 
@@ -108,7 +108,7 @@ def show_mandates(request: Request, me: Me) -> Response:
     shown = facts(request, me) | {
         "mandates": keys.mandates(state, scenes),
         "scenes": [each for each in scenes.values() if not each.locked],
-        "notice": me.take_notice(),
+        "notice": me.take_notice(PLACE),
         "version": state.seq if state else 0,
         "today": here.clock().date(),
     }

@@ -1,10 +1,9 @@
-"""Routes of the customer's pages. Decisions are in portal.consent."""
+"""Routes of the pages on which a customer decides. Decisions are in portal.consent."""
 
 from dataclasses import replace
-from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Query
+from fastapi import APIRouter, Form
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -24,16 +23,12 @@ from portal.consent import (
     departure,
     exclusions,
     gpc,
-    history,
-    seen_words,
     terms,
 )
 from portal.consent import conditions as triggers
 from portal.consent.acts import Wish
 from portal.consent.centre import Centre, Marks, SceneCard, centre
-from portal.consent.flow import data_map, reads
 from portal.customer import key_routes, receipts, signing
-from portal.operations.wiring import Product
 from portal.signin.current_customer import KnownScene, Me
 from portal.web.pages import PortalContext, context, page, partial, session, words
 from portal.web.problems import INSTEAD_OF_THE_PAGE, answer, reads_pages
@@ -41,7 +36,6 @@ from portal.web.problems import INSTEAD_OF_THE_PAGE, answer, reads_pages
 router = APIRouter(prefix="/customer", include_in_schema=False)
 
 Field = Annotated[str, Form()]
-PageNumber = Annotated[int, Query(alias="page", ge=1, le=10**6)]
 
 
 @router.get("")
@@ -125,91 +119,26 @@ def clear_condition(
     )
 
 
+@router.post("/notice/dismiss")
+def dismiss(request: Request, me: Me, scene: Field = "", back: Field = "") -> Response:
+    """Take the last act's notice away, and with it the undo."""
+    me.notice = me.undo = None
+    if partial(request):
+        return Response(status_code=200)
+    known = scene in context(request).product.scenes
+    on_scene = known and back == "scene"
+    place = (
+        f"/customer/scenes/{scene}" if on_scene else f"/customer#{scene}" if known else "/customer"
+    )
+    return RedirectResponse(place, 303)
+
+
 @router.post("/gpc")
 def hear_signal(request: Request, me: Me) -> Response:
     """Record the browser's Global Privacy Control signal, which comes with a form of the page."""
     if gpc.asked(request):
         gpc.greet(request, me)
     return _centre(request, me) if partial(request) else RedirectResponse("/customer", 303)
-
-
-@router.get("/history")
-def show_history(request: Request, me: Me, number: PageNumber = 1) -> Response:
-    product = context(request).product
-    recorded = me.agreement.history(product.ledger)
-    rows = history.page(recorded, product.scenes, number, context(request).words)
-    shown = {each.index for each in rows.rows}
-    seen = seen_words.of(
-        (each for each in recorded if each.index in shown),
-        context(request).word_store,
-        product.scenes,
-    )
-    leaving = context(request).departures.of(me.subject)
-    return page(
-        request,
-        "customer/history.html",
-        rows=rows,
-        seen=seen,
-        departure=leaving,
-        moved=departure.successor(recorded),
-    )
-
-
-@router.get("/reads")
-def show_reads(request: Request, me: Me, number: PageNumber = 1) -> Response:
-    product = context(request).product
-    entries = product.reads_of(me.subject, (number - 1) * reads.PAGE_SIZE)
-    rows = reads.page(entries, product.source, product.scenes, number)
-    decided = context(request).explanations.of(me.subject) if number == 1 else []
-    decisions = reads.explained(decided, product.source, product.scenes)
-    opened = context(request).openings.of(me.subject) if number == 1 else []
-    return page(
-        request,
-        "customer/reads.html",
-        unlisted=not product.ledger.numbers([me.subject]),
-        rows=rows,
-        decisions=decisions,
-        opened=opened,
-        earlier=None if rows.more else product.unattributed_reads(),
-        kept=None if rows.more else product.kept_reads(),
-        missing=None if rows.more else product.missing_reads(),
-        joined=_joined(product, me),
-        moved=_moved(product, me),
-        departure=context(request).departures.of(me.subject),
-    )
-
-
-@router.get("/map")
-def show_map(request: Request, me: Me, item: str | None = None) -> Response:
-    here = context(request)
-    product = here.product
-    state, at = _agreed(request, me), here.clock()
-    counted = data_map.count(entry for _, entry in product.reads_of(me.subject))
-    uses = data_map.uses(product.source, product.scenes, state, counted.reads, at)
-    drawn = data_map.draw(product.source, product.scenes, uses, item)
-    earlier = product.unattributed_reads()
-    return page(
-        request,
-        "customer/map.html",
-        flow=drawn,
-        counted=counted,
-        earlier=earlier,
-        kept=product.kept_reads(),
-        missing=product.missing_reads(),
-        joined=_joined(product, me),
-        moved=_moved(product, me),
-        departure=here.departures.of(me.subject),
-    )
-
-
-def _joined(product: Product, me: Session) -> datetime | None:
-    """When another number of the customer ended, under which more is recorded."""
-    return history.other_number(each.event for each in product.ledger.history(me.subject))
-
-
-def _moved(product: Product, me: Session) -> str | None:
-    """The number that the customer has now, if the company gave up this one."""
-    return departure.successor(me.agreement.history(product.ledger))
 
 
 @router.post("/handoff")
@@ -236,7 +165,8 @@ def _press(request: Request, me: Session, pressed: acts.Button, back: str) -> Re
     product = here.product
     left_out = _excluded(request, me).get(pressed.scene.id, ())
     wanted = acts.wanted_switch(product.gate, product.ledger, me, pressed, here.clock(), left_out)
-    answered = _record(request, me, wanted, Notice(pressed.scene.id, "notice.unchanged"), back)
+    unchanged = Notice(pressed.scene.id, "notice.unchanged", part=pressed.item or "")
+    answered = _record(request, me, wanted, unchanged, back)
     if pressed.wish is Wish.ALLOW and gpc.asked(request):
         gpc.allowed(gpc.signalled(context(request).product), me, pressed.scene.id)
     return answered
@@ -248,10 +178,12 @@ def _condition(
     product = context(request).product
     wanted = acts.wanted_condition(product.gate, product.ledger, me, pressed, place, figure)
     waits = place not in _reports(product.gate, pressed.scene)
-    if wanted is not None and isinstance(wanted.act, TriggerSet) and waits:
-        notice = Notice(pressed.scene.id, "notice.condition-waits")
-        wanted = replace(wanted, notice=notice)
-    return _record(request, me, wanted, Notice(pressed.scene.id, "notice.unchanged"), "scene")
+    unchanged = Notice(pressed.scene.id, "notice.unchanged", part=f"condition-{place}")
+    if wanted is not None:
+        waiting = isinstance(wanted.act, TriggerSet) and waits
+        key = "notice.condition-waits" if waiting else wanted.notice.key
+        wanted = replace(wanted, notice=replace(unchanged, key=key))
+    return _record(request, me, wanted, unchanged, "scene")
 
 
 def _record(
@@ -261,7 +193,7 @@ def _record(
     here, evidence = context(request), signing.asked(request)
     departure.require_present(me.agreement.history(here.product.ledger))
     if wanted is None:
-        me.notice = otherwise
+        me.notice, me.undo = otherwise, None
     elif evidence is not None:
         departure.require_staying(here, me.subject, wanted.act)
         return signing.offer(request, me, wanted, evidence)
@@ -285,7 +217,8 @@ def _changed(request: Request, me: Session, name: str, back: str) -> Response:
     if back == "scene":
         return _scene(request, me, scene, template="customer/_scene.html")
     now = agreement_now(request, me)
-    facts = _facts(request, me) | {"centre": now, "card": _card(now, scene), "fragment": True}
+    facts = _facts(request, me, scene.id)
+    facts |= {"centre": now, "card": _card(now, scene), "fragment": True}
     return page(request, "customer/_answer.html", **facts)
 
 
@@ -293,7 +226,8 @@ def _centre(
     request: Request, me: Session, *, status: int = 200, conflict: bool = False
 ) -> Response:
     template = "customer/_centre.html" if partial(request) else "customer/centre.html"
-    facts = _facts(request, me) | {"centre": agreement_now(request, me), "conflict": conflict}
+    facts = _facts(request, me, *context(request).product.scenes)
+    facts |= {"centre": agreement_now(request, me), "conflict": conflict}
     facts["signal"] = _signal_notice(request, me)
     response = page(request, template, status=status, **facts)
     if conflict and partial(request):
@@ -305,8 +239,8 @@ def _scene(
     request: Request, me: Session, scene: Scene, template: str = "customer/scene.html"
 ) -> Response:
     now, gate = agreement_now(request, me), context(request).product.gate
-    state = _agreed(request, me)
-    facts = _facts(request, me) | {
+    state = agreed(request, me)
+    facts = _facts(request, me, scene.id) | {
         "centre": now,
         "card": _card(now, scene),
         "conflict": False,
@@ -352,7 +286,7 @@ def _frozen(request: Request, me: Session, state: ConsentState | None) -> dict[s
 def agreement_now(request: Request, me: Session) -> Centre:
     here: PortalContext = context(request)
     product = here.product
-    state = _agreed(request, me)
+    state = agreed(request, me)
     superseded = terms.superseded(product.gate, me.subject)
     marks = Marks(_frozen(request, me, state), superseded, _excluded(request, me))
     systems, spoken = product.source.systems, words(request)
@@ -364,10 +298,10 @@ def _signal_notice(request: Request, me: Session) -> gpc.SignalNotice | None:
     if not gpc.asked(request):
         return None
     scenes = gpc.signalled(here.product)
-    return gpc.notice(scenes, _agreed(request, me), me, here.clock())
+    return gpc.notice(scenes, agreed(request, me), me, here.clock())
 
 
-def _agreed(request: Request, me: Session) -> ConsentState:
+def agreed(request: Request, me: Session) -> ConsentState:
     product = context(request).product
     return terms.active(product.gate, me.subject, me.agreement.state(product.ledger))
 
@@ -376,9 +310,8 @@ def _card(now: Centre, scene: Scene) -> SceneCard:
     return next(card for card in now.cards if card.scene.id == scene.id)
 
 
-def _facts(request: Request, me: Session) -> dict[str, Any]:
-    """The notice of the last act, shown once, and the undo while it is offered."""
-    notice, at = me.take_notice(), context(request).clock()
-    undo = me.undo if me.undo and at < me.undo.deadline else None
-    shown: dict[str, Any] = {"notice": notice, "undo": undo, "fragment": False}
+def _facts(request: Request, me: Session, *scenes: str) -> dict[str, Any]:
+    """The notice of the last act on one of these scenes, and whether it can be undone."""
+    notice = me.take_notice(*scenes)
+    shown: dict[str, Any] = {"notice": notice, "undo": me.undo, "fragment": False}
     return shown | key_routes.facts(request, me)

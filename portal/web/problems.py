@@ -165,6 +165,7 @@ _LOG = logging.getLogger("sovereign")
 INSTEAD_OF_THE_PAGE = {"HX-Retarget": "#main", "HX-Reswap": "innerHTML show:window:top"}
 STATUSES = {404: "not-found", 405: "method"}  # slugs of the framework's own errors
 BEARER_PATHS = ("/v1/", "/access/", "/token", "/mcp")  # of services, which send a token
+UNRECORDED = "/?unrecorded=true"  # after a press of somebody who was signed out meanwhile
 TO_PROGRAMS = {"malformed": "request", "not-found": "path"}  # whose words differ from a page's
 
 
@@ -210,9 +211,11 @@ def _answer(request: Request, error: Exception, status: int, slug: str) -> Respo
 
 
 def _to_the_front(request: Request) -> Response:
+    """Where one signs in; it says so if something was pressed, and not recorded."""
+    place = UNRECORDED if request.method == "POST" else "/"
     if partial(request):
-        return Response(status_code=204, headers={"HX-Redirect": "/"})
-    return RedirectResponse("/", 303)
+        return Response(status_code=204, headers={"HX-Redirect": place})
+    return RedirectResponse(place, 303)
 
 
 def _json(request: Request, status: int, slug: str, facts: Mapping[str, Any]) -> JSONResponse:

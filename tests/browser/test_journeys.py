@@ -60,10 +60,31 @@ def test_undo_takes_the_last_act_back(
     page = visit("/customer", subject=subject, javascript=javascript)
     page.click(f"#{ALLOWED}-allow")
     settled(page)
-    page.click(f"#{ALLOWED} .notice button")
+    page.goto("/customer/history")
+    page.goto("/customer")  # it is offered until it is dismissed
+    page.click(f"#{ALLOWED} .notice button[formaction$=undo]")
     settled(page)
     expect(page.locator(f"#{ALLOWED}-withdraw")).to_have_attribute("aria-pressed", "true")
     assert house.ledger.version(subject) == 2
+    page.click(f"#{ALLOWED} .notice button[formaction$=dismiss]")
+    settled(page)
+    expect(page.locator(f"#{ALLOWED} .notice")).to_have_count(0)
+    page.reload()
+    expect(page.locator(f"#{ALLOWED} .notice")).to_have_count(0)
+
+
+@pytest.mark.parametrize(("javascript", "subject"), [(True, "c00052"), (False, "c00053")])
+def test_what_was_recorded_stands_beside_what_was_pressed(
+    visit: Open, subject: str, javascript: bool
+) -> None:
+    page = visit(f"/customer/scenes/{ALLOWED}", subject=subject, javascript=javascript, width=360)
+    last = page.locator(".items li").last
+    last.locator("button").first.click()
+    settled(page)
+    expect(last.locator(".notice")).to_be_visible()
+    expect(page.locator(".notice:visible")).to_have_count(1)
+    if javascript:
+        expect(last.locator(".notice")).to_be_in_viewport()
 
 
 @pytest.mark.parametrize(("javascript", "subject"), [(True, "c00025"), (False, "c00026")])

@@ -1,12 +1,13 @@
 """Clauses 3.1 to 3.12 of specs/portal.md: what a customer can do, with and without JavaScript."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from starlette.testclient import TestClient
 
 from gate.reads.request import ReadRequest
-from ledger.events.envelope import EvidenceClass, Instruction, Withdrawn
+from ledger.events.envelope import EvidenceClass, Granted, Instruction, Withdrawn
 from ledger.events.reducer import SceneConsent, SceneWithdrawal
 from ledger.verify.cli import main as verify
 from portal.consent import wording
@@ -168,7 +169,8 @@ def test_undo_appends_the_reversing_entry(
     before = held(product, ALLOWED)
     _, page = press(customer, product, f"{ALLOWED}/withdraw")
     assert f"/customer/scenes/{ALLOWED}/undo" in page
-    clock.advance(seconds=9)
+    clock.advance(minutes=9)
+    assert f"/customer/scenes/{ALLOWED}/undo" in customer.get("/customer").text
     press(customer, product, f"{ALLOWED}/undo")
     after = held(product, ALLOWED)
     assert isinstance(before, SceneConsent)
@@ -178,14 +180,32 @@ def test_undo_appends_the_reversing_entry(
     assert acts[0] is Withdrawn
 
 
-def test_undo_is_over_after_ten_seconds(
-    customer: TestClient, product: Product, clock: Clock
-) -> None:
+def test_what_was_dismissed_is_not_undone(customer: TestClient, product: Product) -> None:
     press(customer, product, f"{ALLOWED}/withdraw")
     version = product.ledger.version(ME)
-    clock.advance(seconds=10)
+    customer.post("/customer/notice/dismiss", data={"scene": ALLOWED})
+    assert "/undo" not in customer.get("/customer").text
     _, page = press(customer, product, f"{ALLOWED}/undo")
-    assert "Too late to undo." in page
+    assert "can no longer be undone" in page
+    assert product.ledger.version(ME) == version
+
+
+def test_an_undo_gives_no_permission_again_that_would_have_ended(
+    customer: TestClient, product: Product, clock: Clock
+) -> None:
+    """The session that offers it lasts for hours; the permission may have had minutes left."""
+    fields = (*product.scenes[ALLOWED].fields,)
+    said = wording.wording(product.scenes[ALLOWED], i18n.load()["en"])
+    until = clock() + timedelta(minutes=10)
+    act, evidence = Granted(ALLOWED, fields, until), EvidenceClass.SESSION
+    product.ledger.record(
+        [product.ledger.draft(ME, act, at=clock(), wording=said, evidence=evidence)]
+    )
+    press(customer, product, f"{ALLOWED}/withdraw")
+    version = product.ledger.version(ME)
+    clock.advance(minutes=10)
+    _, page = press(customer, product, f"{ALLOWED}/undo")
+    assert "can no longer be undone" in page
     assert product.ledger.version(ME) == version
 
 

@@ -70,7 +70,7 @@ def test_everything_pending_in_a_session_is_there_in_another_process(
     token = sessions.open("c1", "Ada", START, START - MINUTE)
     session = found(sessions, token)
     session.notice, session.signal = Notice("segmentation", "notice.allowed", 7), (3, 4)
-    session.undo = Undo("segmentation", ("age",), None, START + MINUTE)
+    session.undo = Undo("segmentation", ("age",), None)
     session.draft = Draft(instruction(tmp_path), session.notice, session.undo, START + MINUTE)
     sessions.save(session)
     again = found(elsewhere(home), token, SECOND)
