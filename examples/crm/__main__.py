@@ -81,6 +81,18 @@ def conflicts(folder: Folder) -> None:
 
 
 @app.command()
+def day(customers: int = 60) -> None:
+    """Play a short day in a fresh folder, and check what is claimed of it."""
+    from tempfile import mkdtemp
+
+    from examples.crm import day as days
+
+    folder = Path(mkdtemp(prefix="crm-"))
+    typer.echo(f"in {folder}")
+    raise typer.Exit(0 if days.play(folder, customers) else 1)
+
+
+@app.command()
 def failures(folder: Folder) -> None:
     """Print the deliveries that could not be worked on, and why."""
     for row in _rows(folder, "SELECT id, fault FROM worked WHERE fault IS NOT NULL ORDER BY id"):
