@@ -136,12 +136,12 @@ def play(folder: Path, customers: int) -> bool:
         receipts = [day.switch(each, "withdraw") for each in leaving]
         print(f"{len(receipts)} customers withdraw")
         after = _scored(day, everyone)
-        cases = support.run(folder, Desk(day.portal, _token(support.SERVICE)))
-        approved = day.review()
+        support.run(folder, Desk(day.portal, _token(support.SERVICE)))
+        early, approved = day.count("outbox"), day.review()
         for _ in range(2):
             cases = support.run(folder, Desk(day.portal, _token(support.SERVICE)))
         print(f"cases {cases}, {approved} drafts approved")
-        return _claims(day, receipts, [*before], [after, leaving, approved])
+        return _claims(day, receipts, [*before], [after, leaving, early, approved])
 
 
 def _scored(day: Day, everyone: Sequence[str]) -> dict[str, Any]:
@@ -158,13 +158,14 @@ def _scored(day: Day, everyone: Sequence[str]) -> dict[str, Any]:
 
 
 def _claims(day: Day, receipts: Sequence[Path], before: Sequence[str], facts: list[Any]) -> bool:
-    after, leaving, approved = facts
+    after, leaving, early, approved = facts
     key = day.home / "public" / "consent.vkey"
     checked = {
         "no score of who withdrew rests on a personal value (the CRM's answers)": all(
-            not after[each].used for each in leaving
+            each in after and not after[each].used for each in leaving
         ),
         "everybody is still scored (the CRM's answers)": len(before) == len(after),
+        "nothing left before a person approved it (the outbox)": early == 0 and approved > 0,
         "every approved draft left once, and nothing else (the outbox)": day.count("outbox")
         == approved,
         "0 errors seen by any consumer": not day.errors,
@@ -187,7 +188,7 @@ def _claims(day: Day, receipts: Sequence[Path], before: Sequence[str], facts: li
 def _running(folder: Path, customers: int) -> Iterator[Day]:
     made = company.make(folder, customers)
     ports = [_free_port() for _ in range(2)]
-    day = Day(folder, *(f"http://127.0.0.1:{port}" for port in ports))
+    day = Day(folder, f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}")
     day.home.mkdir()
     serve = ["portal.cli", "serve", "--data-dir", day.home, "--company", made, "--trial"]
     own = ["examples.crm", "serve", "--folder", folder]

@@ -118,7 +118,9 @@ def _require(place: str, found: object, wanted: object) -> None:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise SiteFileError(f"a member is there twice: {[name for name, _ in pairs]}")
+        raise SiteFileError(
+            f"want each member once, found one twice: {[name for name, _ in pairs]}"
+        )
     return found
 
 
