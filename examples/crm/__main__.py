@@ -73,6 +73,8 @@ def conflicts(folder: Folder) -> None:
     )
     for row in _rows(folder, query):
         counts = "counts" if row["written"] == row["winner"] else ""
+        if row["winner"] is None:
+            counts = "open: write the right number with the last version"
         typer.echo(
             f"{row['customer']}  conflict at version {row['version']}: version {row['written']}"
             f" by {row['system']}, who saw {row['seen']}  {counts}".rstrip()
