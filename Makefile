@@ -23,7 +23,7 @@ SPREAD := -n 4 --dist loadscope --no-loadscope-reorder
 demo: $(VENV)/.product ## play the story, then serve the portal on http://localhost:8000
 	$(RUN)sovereign demo
 
-CUSTOMERS ?= 60
+CUSTOMERS ?= 36
 crm: $(VENV)/.development ## a short day of the telecom company and its CRM, and what can be claimed of it
 	$(RUN)python -m examples.crm day --customers $(CUSTOMERS)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from pathlib import Path
 from threading import Event, Thread
 from typing import Annotated, Any
@@ -32,7 +33,15 @@ def serve(folder: Folder, port: int = 8100) -> None:
 
     mailbox, stop = Mailbox(folder), Event()
     work = InteractionWork(contacts.rule_of(folder / "company"))
-    worker = Thread(target=mailbox.work_until, args=(stop, work), name="worker", daemon=True)
+
+    def until_stopped() -> None:
+        try:
+            mailbox.work_until(stop, work)
+        finally:
+            if not stop.is_set():  # by a defect: a process that only acknowledges is of no use
+                signal.raise_signal(signal.SIGTERM)
+
+    worker = Thread(target=until_stopped, name="worker", daemon=True)
     application = intake.application(mailbox, intake.secret_of(folder))
     worker.start()
     try:
@@ -83,7 +92,7 @@ def conflicts(folder: Folder) -> None:
 
 
 @app.command()
-def day(customers: int = 60) -> None:
+def day(customers: int = 36) -> None:
     """Play a short day in a fresh folder, and check what is claimed of it."""
     from tempfile import mkdtemp
 

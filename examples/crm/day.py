@@ -16,15 +16,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from socket import socket
+from threading import Event, Thread
 from typing import Any
 
 import httpx
 from standardwebhooks.webhooks import Webhook
 
-from examples.crm import company, database, intake, leads, support
-from examples.crm.gate_calls import Desk
+from examples.crm import company, database, intake, leads, scoring, support
+from examples.crm.gate_calls import CallError, Desk
 from examples.crm.leads import SCENE
-from sovereign_client import Client
+from sovereign_client import Client, GateError
 
 PATIENCE_S = 120.0
 BROWSER = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html", "Accept-Language": "en"}
@@ -133,8 +134,9 @@ def play(folder: Path, customers: int) -> bool:
         print(f"{day.interactions(everyone)} interactions accepted and worked on")
         time.sleep(6)  # the gate reads a changed SQLite file every five seconds
         before = _scored(day, everyone)
-        receipts = [day.switch(each, "withdraw") for each in leaving]
-        print(f"{len(receipts)} customers withdraw")
+        with _reading(day, everyone) as reads:
+            receipts = [day.switch(each, "withdraw") for each in leaving]
+        print(f"{len(receipts)} customers withdraw, while {len(reads)} reads of all go on")
         after = _scored(day, everyone)
         support.run(folder, Desk(day.portal, _token(support.SERVICE)))
         early, approved = day.count("outbox"), day.review()
@@ -149,12 +151,37 @@ def _scored(day: Day, everyone: Sequence[str]) -> dict[str, Any]:
     try:
         with Client(day.portal, token) as gate:
             scores = leads.run(day.folder, gate, Desk(day.portal, token), everyone)
-    except Exception as error:  # noqa: BLE001 - counted, and printed as what a consumer saw
+    except (GateError, CallError) as error:
         day.errors.append(f"scoring: {error}")
         return {}
     personal = sum(bool(each.used) for each in scores.values())
     print(f"{len(scores)} scored, {personal} of them by personal values")
     return scores
+
+
+@contextmanager
+def _reading(day: Day, everyone: Sequence[str]) -> Iterator[list[int]]:
+    """A consumer that reads everybody by name again and again meanwhile: the rows of each read."""
+    stop, reads = Event(), list[int]()
+
+    def read() -> None:
+        with Client(day.portal, _token(leads.SERVICE)) as gate:
+            while not stop.is_set():
+                try:
+                    with gate.named(SCENE, everyone, scoring.FIELDS) as rows:
+                        reads.append(sum(1 for _ in rows))
+                except GateError as error:
+                    day.errors.append(f"a read during the withdrawals: {error}")
+
+    consumer = Thread(target=read)
+    consumer.start()
+    try:
+        yield reads
+    finally:
+        stop.set()
+        consumer.join()
+    if {*reads} != {len(everyone)}:
+        day.errors.append(f"reads of {len(everyone)} customers had {sorted({*reads})} rows")
 
 
 def _claims(day: Day, receipts: Sequence[Path], before: Sequence[str], facts: list[Any]) -> bool:
