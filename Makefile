@@ -18,10 +18,14 @@ ROOMY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 8000000 { p
 # A module's tests run in one process: the servers and products that they share are made once.
 SPREAD := -n 4 --dist loadscope --no-loadscope-reorder
 
-.PHONY: demo test coverage test-ahead prove features check audit sbom fix bench peers wheels constraints setup clean
+.PHONY: demo crm test coverage test-ahead prove features check audit sbom fix bench peers wheels constraints setup clean
 
 demo: $(VENV)/.product ## play the story, then serve the portal on http://localhost:8000
 	$(RUN)sovereign demo
+
+CUSTOMERS ?= 36
+crm: $(VENV)/.development ## a short day of the telecom company and its CRM, and what can be claimed of it
+	$(RUN)python -m examples.crm day --customers $(CUSTOMERS)
 
 test: $(VENV)/.development ## the whole test suite: brings its own PostgreSQL, finds or installs a browser
 	$(RUN)python tests/browser/find.py

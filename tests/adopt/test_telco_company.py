@@ -22,7 +22,8 @@ from tests.features.served import Site, done, pause, views
 TELCO = Path(__file__).parents[2] / "examples" / "telco"
 TRUTH: dict[str, Any] = tomllib.loads((TELCO / "truth.toml").read_text("utf-8"))
 SCENES = {"line-and-internet", "network-planning", "leaving-risk", "tariff-advice"} | {
-    "streaming-partner"
+    "streaming-partner",
+    "lead-scoring",
 }
 RISK = ["contract", "tickets_year"]  # of two tables
 EXPOSURE = """
@@ -114,6 +115,7 @@ def copied(place: Path, to: Path) -> list[str]:
             ("subscriber", "customerid"),
             ("contact", "subscriber"),
             ("care", "subscriber"),
+            ("engagement", "subscriber"),
         ):
             columns = database.execute(f"DESCRIBE {table}").fetchall()
             declared = ", ".join(f"{name} {KINDS[kind]}" for name, kind, *_ in columns)
@@ -124,7 +126,7 @@ def copied(place: Path, to: Path) -> list[str]:
         return [each for (each,) in database.execute(FAULTY).fetchall()]
 
 
-def test_customers_see_five_scenes_and_are_greeted_with_a_name_of_a_related_table(
+def test_customers_see_their_scenes_and_are_greeted_with_a_name_of_a_related_table(
     served: Served,
 ) -> None:
     page = served.site.customer(served.ids[0]).page("/customer").html

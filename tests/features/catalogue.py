@@ -170,8 +170,9 @@ FEATURES = (
         "Lineage and conflict rules",
         "The contract says from which items an item is derived and which system wins where systems"
         " disagree.",
-        PARTIAL + "the rules are declared, checked and shown, but nothing applies them to values of"
-        " two systems.",
+        PARTIAL
+        + "the rules are declared, checked and shown; only the reference CRM applies them, to"
+        " telephone numbers.",
     ),
     Feature(
         "M24",
@@ -189,13 +190,11 @@ FEATURES = (
         "Webhook intake of interactions",
         "Interactions arrive at a webhook, are acknowledged at once and worked on in the"
         " background.",
-        NOT_BEGUN,
     ),
     Feature(
         "M27",
         "Reference CRM services",
         "Lead scoring and support escalation live behind the gate.",
-        NOT_BEGUN,
     ),
     Feature(
         "M28",
@@ -213,7 +212,9 @@ FEATURES = (
         "M30",
         "Federated option",
         "Models are trained where the data lives.",
-        NOT_BEGUN,
+        PARTIAL
+        + "sites fit one model from noisy counts by the programs of examples/federated, which"
+        " debit no privacy budget of the product.",
     ),
     Feature(
         "M31",

@@ -106,6 +106,7 @@ def test_g280_check_finds_what_the_source_lacks(
         made.execute("CREATE TABLE subscriber (customerid TEXT)")
         made.execute("CREATE TABLE contact (subscriber TEXT)")
         made.execute("CREATE TABLE care (subscriber TEXT)")
+        made.execute("CREATE TABLE engagement (subscriber TEXT)")
     scene = company / "scenes" / CONTRACT.name
     scene.write_text(TEXT.replace(old, new, 1), "utf-8")
     done = CliRunner().invoke(app, ["check", str(company)])

@@ -1,0 +1,314 @@
+"""M26, M27: a CRM beside the served telecom company takes interactions in, scores and escalates.
+
+Clauses R1 to R12 and R16 of specs/crm.md. The CRM is started by its commands, as its README says.
+"""
+
+import json
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from standardwebhooks.webhooks import Webhook
+
+from tests.features.catalogue import feature
+from tests.features.loopback import PLAIN, free_port
+from tests.features.served import ROOT, Site, sovereign, wait_for
+
+CUSTOMERS = 60
+SCENE = "lead-scoring"
+PATH = "/crm/webhooks/interaction"
+PYTHON = [sys.executable, "-m", "examples.crm"]
+
+
+@dataclass(slots=True)
+class Crm:
+    """The CRM's folder and, while it runs, its process."""
+
+    folder: Path
+    gate: str
+    ids: list[str]
+    address: str = ""
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        port = free_port()
+        self.address = f"http://127.0.0.1:{port}"
+        command = [*PYTHON, "serve", "--folder", str(self.folder), "--port", str(port)]
+        with (self.folder / "crm.log").open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+        wait_for(self._answers, "answer of the CRM")
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.folder / "crm.log").read_text()
+        try:
+            return httpx.get(self.address, verify=PLAIN).status_code == 404
+        except httpx.TransportError:
+            return False
+
+    def stop(self, by: signal.Signals = signal.SIGTERM) -> None:
+        assert self.process is not None
+        self.process.send_signal(by)
+        self.process.wait()
+
+    def run(self, command: str, *, gate: bool = True) -> str:
+        where = ["--gate", self.gate] if gate else []
+        words = [*PYTHON, command, "--folder", str(self.folder), *where]
+        ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    def send(self, body: bytes, delivery: str, **changed: str) -> httpx.Response:
+        webhook = Webhook((self.folder / "webhook.key").read_text())
+        now = datetime.now(UTC)
+        headers = {
+            "webhook-id": delivery,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": webhook.sign(delivery, now, body.decode(errors="replace")),
+        } | {name.replace("_", "-"): value for name, value in changed.items()}
+        return httpx.post(f"{self.address}{PATH}", content=body, headers=headers, verify=PLAIN)
+
+    def tell(self, customer: str, kind: str, **more: Any) -> str:
+        """Deliver an interaction; the delivery's id."""
+        delivery = f"msg_{uuid.uuid4().hex}"
+        answer = self.send(interaction(customer, kind, **more), delivery)
+        assert (answer.status_code, answer.json()) == (
+            202,
+            {"status": "accepted", "event_id": delivery},
+        )
+        return delivery
+
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        place = f"{(self.folder / 'crm.sqlite').as_uri()}?mode=ro"
+        with closing(sqlite3.connect(place, uri=True, timeout=30)) as database:
+            return database.execute(query, values).fetchall()
+
+    def worked(self, *deliveries: str) -> None:
+        for each in deliveries:
+            query = "SELECT 1 FROM worked WHERE id = ?"
+            wait_for(lambda: self.rows(query, each), f"work on {each}")  # noqa: B023 - called now
+
+
+def interaction(customer: str, kind: str, **more: Any) -> bytes:
+    body = {"customer": customer, "kind": kind, "at": "2026-12-01T09:30:00Z", **more}
+    return json.dumps(body).encode()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Crm]]:
+    folder, home = tmp_path_factory.mktemp("crm"), tmp_path_factory.mktemp("data")
+    words = [*PYTHON, "prepare", "--folder", str(folder), "--customers", str(CUSTOMERS)]
+    subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
+    site = Site(home, folder / "s.log", words=("--company", str(folder / "company"), "--trial"))
+    with site.serving():
+        crm = Crm(folder, site.address, [])
+        crm.ids = [each for (each,) in crm.rows("SELECT customerid FROM subscriber ORDER BY 1")]
+        crm.start()
+        yield site, crm
+        crm.stop()
+
+
+@pytest.fixture(scope="module")
+def site(served: tuple[Site, Crm]) -> Site:
+    return served[0]
+
+
+@pytest.fixture(scope="module")
+def crm(served: tuple[Site, Crm]) -> Crm:
+    return served[1]
+
+
+def gate_has(site: Site, service: str, scene: str, customer: str, **wanted: Any) -> None:
+    """Wait until the gate has read the CRM's table again, which it does every few seconds."""
+
+    def same() -> bool:
+        fields = site.read(service, scene, customer, *wanted)["fields"]
+        return all(fields[name]["value"] == value for name, value in wanted.items())
+
+    wait_for(same, f"{[*wanted]} of {customer} at the gate")
+
+
+BAD: Mapping[str, Callable[[str], bytes]] = {
+    "empty": lambda _: b"",
+    "blank": lambda _: b"  \n",
+    "not JSON": lambda _: b"{",
+    "a list": lambda _: b"[]",
+    "another member": lambda who: interaction(who, "opened", channel="mail"),
+    "another kind": lambda who: interaction(who, "shared"),
+    "without a customer": lambda _: b'{"kind": "opened", "at": "2026-12-01T09:30:00Z"}',
+    "no customer": lambda _: interaction("", "opened"),
+    "a message without a text": lambda who: interaction(who, "message"),
+    "a time without an offset": lambda who: interaction(who, "opened", at="2026-12-01T09:30:00"),
+    "a form without a version": lambda who: interaction(who, "web-form", phone="+1 202 555 0100"),
+    "no UTF-8": lambda who: interaction(who, "message", text="x").replace(b"x", b"\xff"),
+}
+
+
+@feature("M26")
+@pytest.mark.parametrize("why", BAD)
+def test_r1_empty_and_malformed_interactions_are_400_with_what_was_wanted(
+    why: str, crm: Crm
+) -> None:
+    answer = crm.send(BAD[why](crm.ids[0]), f"msg_bad_{why.replace(' ', '-')}")
+    if why == "no UTF-8":  # the signature of a text cannot cover it
+        assert answer.status_code == 401
+        return
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == 400
+    assert "want" in answer.json()["detail"] or "$." in answer.json()["detail"]
+
+
+UNSIGNED = {
+    "another signature": {"webhook_signature": "v1,AAAA"},
+    "a signature of no form": {"webhook_signature": "v1"},
+    "another id": {"webhook_id": "msg_other"},
+    "an old time": {"webhook_timestamp": "1600000000"},
+}
+
+
+@feature("M26")
+@pytest.mark.parametrize("why", UNSIGNED)
+def test_r2_an_interaction_without_a_valid_signature_is_401(why: str, crm: Crm) -> None:
+    answer = crm.send(interaction(crm.ids[0], "opened"), "msg_unsigned", **UNSIGNED[why])
+    assert answer.status_code == 401
+
+
+@feature("M26")
+def test_r3_the_same_delivery_counts_once_and_another_body_under_its_id_is_409(crm: Crm) -> None:
+    who = crm.ids[1]
+    delivery = crm.tell(who, "opened")
+    for _ in range(3):
+        assert crm.send(interaction(who, "opened"), delivery).status_code == 202
+    assert crm.send(interaction(who, "clicked"), delivery).status_code == 409
+    crm.worked(delivery, crm.tell(who, "clicked"))
+    query = "SELECT mails_opened, links_clicked FROM engagement WHERE subscriber = ?"
+    assert crm.rows(query, who) == [(1, 1)]
+
+
+@feature("M26")
+def test_r4_what_was_acknowledged_survives_a_killed_process(crm: Crm) -> None:
+    who = crm.ids[2]
+    deliveries = [crm.tell(who, "opened") for _ in range(20)]
+    crm.stop(signal.SIGKILL)
+    crm.start()
+    crm.worked(*deliveries)
+    opened = crm.rows("SELECT mails_opened FROM engagement WHERE subscriber = ?", who)
+    assert opened == [(20,)]
+
+
+@feature("M26")
+def test_r5_what_cannot_be_worked_on_is_listed_with_its_fault(crm: Crm) -> None:
+    delivery = crm.tell("9999-NOBODY", "opened")
+    crm.worked(delivery)
+    assert f"{delivery}  the company has no customer" in crm.run("failures", gate=False)
+
+
+@feature("M23")
+def test_r6_two_writers_of_one_number_lose_nothing_and_the_contract_says_which_counts(
+    site: Site, crm: Crm
+) -> None:
+    who = crm.ids[3]
+    first = crm.tell(who, "web-form", phone="+1 202 555 0101", version=0)
+    crm.worked(first)
+    second = crm.tell(who, "transcript", phone="+1 202 555 0102", version=0)
+    crm.worked(second)
+    query = "SELECT version, system, value FROM contact_write WHERE customer = ? ORDER BY 1"
+    assert crm.rows(query, who) == [
+        (1, "contact-registry", "+1 202 555 0101"),
+        (2, "care-desk", "+1 202 555 0102"),
+    ]
+    gate_has(site, "customer-care", "line-and-internet", who, phone="+1 202 555 0101")
+    shown = crm.run("conflicts", gate=False)
+    assert (
+        f"{who}  conflict at version 2: version 1 by contact-registry, who saw 0  counts" in shown
+    )
+    assert "rule of the contract: contact-registry before care-desk" in shown
+    crm.worked(crm.tell(who, "transcript", phone="+1 202 555 0103", version=2))  # saw both
+    gate_has(site, "customer-care", "line-and-internet", who, phone="+1 202 555 0103")
+
+
+def leads(crm: Crm) -> dict[str, list[str]]:
+    lines = [re.split(" {2}", each) for each in crm.run("score").splitlines()]
+    return {line[0]: line[1:] for line in lines if len(line) == 4}
+
+
+@feature("M27")
+def test_r7_r8_a_lead_is_scored_by_its_interactions_and_the_customer_reads_why(
+    site: Site, crm: Crm
+) -> None:
+    who, other = crm.ids[4], crm.ids[5]
+    site.customer(who).switch(SCENE, "allow")
+    events = [crm.tell(each, "clicked") for each in (who, other)]
+    events += [crm.tell(each, "replied", text="What is the price?") for each in (who, other)]
+    crm.worked(*events)
+    gate_has(site, "lead-desk", SCENE, who, links_clicked=1, replies=1)
+    scored = leads(crm)
+    assert scored[who] == ["1.0", "1.00", "-"]  # .3 + .5 + .2
+    assert other not in scored  # who did not allow it: nothing was counted
+    page = site.customer(who).page("/customer/reads").html
+    for part in ("the sales desk answers first", "links_clicked 1", "prices or contracts"):
+        assert part in page
+
+
+@feature("M27")
+def test_r9_after_a_withdrawal_no_score_rests_on_a_personal_value(site: Site, crm: Crm) -> None:
+    who = crm.ids[6]
+    person = site.customer(who)
+    person.switch(SCENE, "allow")
+    crm.worked(crm.tell(who, "meeting"))
+    gate_has(site, "lead-desk", SCENE, who, meetings=1)
+    assert leads(crm)[who] == ["0.9", "1.00", "-"]
+    person.switch(SCENE, "withdraw")
+    assert who not in leads(crm)
+    query = "SELECT score, confidence, used FROM lead WHERE customer = ?"
+    assert crm.rows(query, who) == [(0.0, 0.0, "{}")]
+
+
+@feature("M27")
+def test_r10_r11_a_risky_answer_waits_for_a_person_and_leaves_once(site: Site, crm: Crm) -> None:
+    who = crm.ids[7]
+    angry = "I am angry, the bill is wrong. I want a refund."
+    case = crm.tell(who, "message", text=angry)
+    calm = crm.tell(who, "message", text="Thank you, all is well.")
+    sad = crm.tell(who, "message", text="线路又坏了，太差了。")
+    crm.worked(case, calm, sad)
+    assert json.loads(crm.run("support")) == {"open": 1, "waiting": 1}
+    assert json.loads(crm.run("support")) == {"open": 1, "waiting": 1}
+    assert crm.rows("SELECT * FROM outbox") == []
+    ((number,),) = crm.rows("SELECT proposal FROM support_case WHERE event = ?", case)
+    desk = site.steward()
+    page, place = desk.page("/desk/reviews"), f"/desk/reviews/{number}/edit"
+    assert desk.press(page, place, text="We looked into it.", reason="checked").status == 200
+    for _ in range(2):
+        assert json.loads(crm.run("support")) == {"open": 1, "sent": 1}
+    assert crm.rows("SELECT * FROM outbox") == [(number, who, "We looked into it.")]
+
+
+@feature("M27")
+def test_r12_every_read_of_the_crm_can_be_replayed(site: Site, crm: Crm) -> None:
+    crm.run("score")
+    ran = sovereign("replay", "--data-dir", site.home)
+    assert ran.returncode == 0, ran.stdout
+
+
+@feature("M27")
+def test_r16_a_day_is_played_and_every_claim_is_checked() -> None:
+    ran = subprocess.run(
+        [*PYTHON, "day", "--customers", "12"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "BROKEN" not in ran.stdout
+    for each in ("sovereign replay", "sovereign verify", "0 errors", "every approved draft"):
+        assert re.search(rf"^holds .*{each}", ran.stdout, re.MULTILINE), each
