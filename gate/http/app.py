@@ -24,12 +24,13 @@ from gate.http import authzen, changes, connection, dpop, reads, searches, serie
 from gate.http.authzen import MalformedRequestError
 from gate.http.changes import ChangePolls
 from gate.http.connection import Connection
-from gate.http.evaluations import EvaluationRoutes
+from gate.http.evaluations.routes import EvaluationRoutes
 from gate.http.reads import DataReads
 from gate.http.request_body import Bodies, BodyTooLargeError, BodyTooSlowError, Receive
 from gate.http.response import HttpError, Response, Stream
 from gate.http.searches import Searches
 from gate.http.series import SeriesRoute
+from gate.http.serving.turns import ServiceTurns
 from gate.readlog.customer_sets import MissingSetError
 from gate.readlog.writer import JournalError
 from gate.reads.bulk.named_request import NamedRequestError
@@ -58,7 +59,8 @@ _SHOWN = (
 )
 _ALWAYS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 # Paths by what a request costs: a decision, or more, or little for a long time.
-QUICK_PATHS = ("/access/v1/evaluation", "/access/v1/evaluations", "/v1/read")
+BATCHES = "/access/v1/evaluations"
+QUICK_PATHS = ("/access/v1/evaluation", BATCHES, "/v1/read")
 SLOW_PATHS = (*reads.STREAMED, *searches.PATHS, "/mcp")
 ANSWERED = (*QUICK_PATHS, *reads.STREAMED, *searches.PATHS)  # of which latency is measured
 WAITING_PATHS = (changes.PATH,)
@@ -94,11 +96,13 @@ class GateApp:
         self._authenticator = authenticator
         self._clock = clock
         self._bodies = Bodies()
-        evaluations, data = EvaluationRoutes(gate, clock), DataReads(gate, clock)
+        self._turns = ServiceTurns()
+        evaluations = EvaluationRoutes(gate, clock, self._turns)
+        data = DataReads(gate, clock)
         self._bulk = ThreadPoolExecutor(MAX_BULK, "bulk-reads")
         self._quick: dict[str, Callable[[str, bytes], Awaitable[Response]]] = {
             "/access/v1/evaluation": evaluations.evaluation,
-            "/access/v1/evaluations": evaluations.evaluations,
+            BATCHES: evaluations.evaluations,
             "/v1/read": data.read,
         }
         self._routes: dict[
@@ -146,7 +150,10 @@ class GateApp:
         if asked.by is not None:
             asked.by.require_scenes(sent, self._gate.options.default_scenes.get(service, ""))
         if quick is not None:
-            return await quick(service, sent)
+            if path == BATCHES:  # takes its turn by itself
+                return await quick(service, sent)
+            with self._turns.short:
+                return await quick(service, sent)
         answer = partial(self._routes[path], service, sent, headers)
         return await asyncio.get_running_loop().run_in_executor(self._bulk, answer)
 
