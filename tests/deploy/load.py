@@ -135,4 +135,10 @@ def another_round(load: Deciding) -> None:
 
 def recorded(load: Deciding) -> int:
     """The number of the customer's instructions that the portal shows."""
-    return len(set(RECEIPT.findall(load.browser.get("/customer/history").text)))
+    found, number = set[str](), 0
+    while True:
+        number += 1
+        shown = load.browser.get("/customer/history", params={"page": number}).text
+        if found.issuperset(rows := RECEIPT.findall(shown)):
+            return len(found)
+        found.update(rows)
