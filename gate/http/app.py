@@ -30,6 +30,8 @@ from gate.http.request_body import Bodies, BodyTooLargeError, BodyTooSlowError, 
 from gate.http.response import HttpError, Response, Stream
 from gate.http.searches import Searches
 from gate.http.series import SeriesRoute
+from gate.http.serving.bounds import PLACES
+from gate.http.serving.shares import ServiceShares
 from gate.http.serving.turns import ServiceTurns
 from gate.readlog.customer_sets import MissingSetError
 from gate.readlog.writer import JournalError
@@ -81,7 +83,8 @@ _ENCODER = msgspec.json.Encoder(decimal_format="string", order="deterministic")
 class GateApp:
     """An ASGI application that serves one `Gate`. `clock` returns the current time.
 
-    `feed`: its feed of changes; None: it serves none.
+    `feed`: its feed of changes; None: it serves none. `places`: how many decisions and reads of one
+    customer the server answers at once, and as many tables, rows and searches.
     """
 
     def __init__(
@@ -90,8 +93,10 @@ class GateApp:
         authenticator: Authenticator,
         clock: Callable[[], datetime] = now,
         feed: ChangeFeed | None = None,
+        places: int = PLACES,
     ) -> None:
         self._gate = gate
+        self._shares = ServiceShares(places), ServiceShares(places)  # of quick and of slow paths
         self._polls = None if feed is None else ChangePolls(feed, gate.options.quotas, clock)
         self._authenticator = authenticator
         self._clock = clock
@@ -116,8 +121,14 @@ class GateApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        headers = dict(scope["headers"])
         asked = _Asked()
+        try:
+            await self._answer(scope, receive, send, asked)
+        finally:
+            asked.leave()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, asked: "_Asked") -> None:
+        headers = dict(scope["headers"])
         try:
             if len(headers) < len(scope["headers"]):
                 _require_single(scope["headers"])
@@ -143,6 +154,7 @@ class GateApp:
             return await self._other(scope, headers, receive, asked)
         _require_method(scope, "POST")
         service = await self._asker(scope, headers, asked)
+        asked.enter(self._shares[quick is None], service)
         _json_only(headers)
         if path in reads.STREAMED:
             _require_end_marker(scope)
@@ -210,9 +222,20 @@ def _require_single(headers: Iterable[tuple[bytes, bytes]]) -> None:
 
 
 class _Asked:
-    """Who sent a request, if it was with an API key."""
+    """A request: who sent it, if it was with an API key, and its place among its service's."""
 
     by: KeyedService | None = None
+    _shares: ServiceShares | None = None
+    _service = ""
+
+    def enter(self, shares: ServiceShares, service: str) -> None:
+        """Raises HttpError (503)."""
+        shares.enter(service)
+        self._shares, self._service = shares, service
+
+    def leave(self) -> None:
+        if self._shares is not None:
+            self._shares.leave(self._service)
 
 
 async def _noted(by: KeyedService, response: Response | Stream) -> Response | Stream:

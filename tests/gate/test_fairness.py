@@ -1,8 +1,9 @@
-"""G210, G288–G291: long batches of one service leave others room."""
+"""G210, G288 to G292: long batches of one service leave others room."""
 
 import asyncio
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from benchmarks.gate_http import request
 from gate.http.app import GateApp
 from gate.http.evaluations.batch import SLICE
 from gate.http.evaluations.batch_text import PIECE
+from gate.http.response import HttpError
+from gate.http.serving.shares import ServiceShares
 from gate.http.serving.turns import LONG, ServiceTurns, ShortRequests
 from ledger.events.envelope import Granted, Withdrawn
 from tests.gate.world import NOON, World, world
@@ -41,6 +44,50 @@ def _granted(home: Path) -> World:
     bank = world(home)
     bank.says("c1", Granted("segmentation", ("age",), None))
     return bank
+
+
+@pytest.mark.parametrize(("services", "each"), [(1, 102), (2, 56), (8, 15), (200, 1)])
+def test_g292_a_service_leaves_places_to_others(services: int, each: int) -> None:
+    shares, taken = ServiceShares(128), dict.fromkeys(map(str, range(services)), 0)
+    while True:
+        before = sum(taken.values())
+        for service in taken:
+            with suppress(HttpError):
+                shares.enter(service)
+                taken[service] += 1
+        if sum(taken.values()) == before:
+            break
+    assert abs(max(taken.values()) - each) <= 1
+    assert min(taken.values()) >= 1
+    shares.enter("somebody new")
+
+
+def test_g292_places_that_are_left_are_free_again() -> None:
+    shares = ServiceShares(10)
+    for _ in range(100):
+        for _ in range(8):
+            shares.enter("crm")
+        with pytest.raises(HttpError) as refused:
+            shares.enter("crm")
+        assert (refused.value.problem.status, refused.value.retry_after) == (503, 1)
+        for _ in range(8):
+            shares.leave("crm")
+
+
+def test_g292_who_asks_for_much_at_once_is_refused_and_another_service_is_answered(
+    tmp_path: Path,
+) -> None:
+    app = GateApp(_granted(tmp_path).gate, ByName(), clock=lambda: NOON, places=10)
+
+    async def ask() -> None:
+        hostile = [asyncio.create_task(_ask(app, "analytics", EVALUATION, ONE)) for _ in range(30)]
+        await asyncio.sleep(0)
+        assert await _ask(app, "crm", EVALUATION, ONE) == 200
+        statuses = await asyncio.gather(*hostile)
+        assert (statuses.count(200), statuses.count(503)) == (8, 22)
+        assert await _ask(app, "analytics", EVALUATION, ONE) == 200
+
+    asyncio.run(ask())
 
 
 async def _ask(app: GateApp, service: str, path: str, body: Mapping[str, Any]) -> int:
