@@ -99,14 +99,14 @@ def test_every_make_target_and_file_that_is_named_exists() -> None:
 
 def test_the_proxy_sends_requests_to_services_and_ports_that_there_are() -> None:
     servers = re.findall(
-        r"^\s+server (\S+):(\d+);", (DEPLOY / "nginx.conf").read_text(), re.MULTILINE
+        r"^\s+server (\S+):(\d+) max_fails=0;", (DEPLOY / "nginx.conf").read_text(), re.MULTILINE
     )
-    ports = {"portal": Settings.model_fields["port"].default}
+    ports = dict.fromkeys(("portal-a", "portal-b"), Settings.model_fields["port"].default)
     ports |= dict.fromkeys(("gate-a", "gate-b"), Settings.model_fields["gate_port"].default)
     assert {name: int(port) for name, port in servers} == ports
     assert {*ports} < {*services()}
     proxy = services()["proxy"]["networks"]["inner"]["ipv4_address"]
-    assert services()["portal"]["environment"]["FORWARDED_ALLOW_IPS"] == proxy
+    assert services()["portal-a"]["environment"]["FORWARDED_ALLOW_IPS"] == proxy
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="wants systemd-analyze")
@@ -127,7 +127,7 @@ def verified(unit: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.skipif(not shutil.which("nginx"), reason="wants nginx")
 def test_nginx_takes_the_configuration(tmp_path: Path) -> None:
-    text = re.sub(r"server (portal|gate-[ab]):", "server 127.0.0.1:", nginx_conf())  # no such hosts
+    text = re.sub(r"server (portal|gate)-[ab]:", "server 127.0.0.1:", nginx_conf())  # no such hosts
     text = text.replace("error_log stderr warn;", f"error_log stderr warn;\npid {tmp_path}/pid;")
     (tmp_path / "tls").mkdir()
     certificate.make(tmp_path / "tls")

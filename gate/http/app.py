@@ -24,12 +24,15 @@ from gate.http import authzen, changes, connection, dpop, reads, searches, serie
 from gate.http.authzen import MalformedRequestError
 from gate.http.changes import ChangePolls
 from gate.http.connection import Connection
-from gate.http.evaluations import EvaluationRoutes
+from gate.http.evaluations.routes import EvaluationRoutes
 from gate.http.reads import DataReads
 from gate.http.request_body import Bodies, BodyTooLargeError, BodyTooSlowError, Receive
 from gate.http.response import HttpError, Response, Stream
 from gate.http.searches import Searches
 from gate.http.series import SeriesRoute
+from gate.http.serving.bounds import PLACES
+from gate.http.serving.shares import ServiceShares
+from gate.http.serving.turns import ServiceTurns
 from gate.readlog.customer_sets import MissingSetError
 from gate.readlog.writer import JournalError
 from gate.reads.bulk.named_request import NamedRequestError
@@ -58,7 +61,8 @@ _SHOWN = (
 )
 _ALWAYS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 # Paths by what a request costs: a decision, or more, or little for a long time.
-QUICK_PATHS = ("/access/v1/evaluation", "/access/v1/evaluations", "/v1/read")
+BATCHES = "/access/v1/evaluations"
+QUICK_PATHS = ("/access/v1/evaluation", BATCHES, "/v1/read")
 SLOW_PATHS = (*reads.STREAMED, *searches.PATHS, "/mcp")
 ANSWERED = (*QUICK_PATHS, *reads.STREAMED, *searches.PATHS)  # of which latency is measured
 WAITING_PATHS = (changes.PATH,)
@@ -79,7 +83,8 @@ _ENCODER = msgspec.json.Encoder(decimal_format="string", order="deterministic")
 class GateApp:
     """An ASGI application that serves one `Gate`. `clock` returns the current time.
 
-    `feed`: its feed of changes; None: it serves none.
+    `feed`: its feed of changes; None: it serves none. `places`: how many decisions and reads of one
+    customer the server answers at once, and as many tables, rows and searches.
     """
 
     def __init__(
@@ -88,17 +93,21 @@ class GateApp:
         authenticator: Authenticator,
         clock: Callable[[], datetime] = now,
         feed: ChangeFeed | None = None,
+        places: int = PLACES,
     ) -> None:
         self._gate = gate
+        self._shares = ServiceShares(places), ServiceShares(places)  # of quick and of slow paths
         self._polls = None if feed is None else ChangePolls(feed, gate.options.quotas, clock)
         self._authenticator = authenticator
         self._clock = clock
         self._bodies = Bodies()
-        evaluations, data = EvaluationRoutes(gate, clock), DataReads(gate, clock)
+        self._turns = ServiceTurns()
+        evaluations = EvaluationRoutes(gate, clock, self._turns)
+        data = DataReads(gate, clock)
         self._bulk = ThreadPoolExecutor(MAX_BULK, "bulk-reads")
         self._quick: dict[str, Callable[[str, bytes], Awaitable[Response]]] = {
             "/access/v1/evaluation": evaluations.evaluation,
-            "/access/v1/evaluations": evaluations.evaluations,
+            BATCHES: evaluations.evaluations,
             "/v1/read": data.read,
         }
         self._routes: dict[
@@ -112,8 +121,14 @@ class GateApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        headers = dict(scope["headers"])
         asked = _Asked()
+        try:
+            await self._answer(scope, receive, send, asked)
+        finally:
+            asked.leave()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, asked: "_Asked") -> None:
+        headers = dict(scope["headers"])
         try:
             if len(headers) < len(scope["headers"]):
                 _require_single(scope["headers"])
@@ -139,6 +154,7 @@ class GateApp:
             return await self._other(scope, headers, receive, asked)
         _require_method(scope, "POST")
         service = await self._asker(scope, headers, asked)
+        asked.enter(self._shares[quick is None], service)
         _json_only(headers)
         if path in reads.STREAMED:
             _require_end_marker(scope)
@@ -146,7 +162,10 @@ class GateApp:
         if asked.by is not None:
             asked.by.require_scenes(sent, self._gate.options.default_scenes.get(service, ""))
         if quick is not None:
-            return await quick(service, sent)
+            if path == BATCHES:  # takes its turn by itself
+                return await quick(service, sent)
+            with self._turns.short:
+                return await quick(service, sent)
         answer = partial(self._routes[path], service, sent, headers)
         return await asyncio.get_running_loop().run_in_executor(self._bulk, answer)
 
@@ -203,9 +222,20 @@ def _require_single(headers: Iterable[tuple[bytes, bytes]]) -> None:
 
 
 class _Asked:
-    """Who sent a request, if it was with an API key."""
+    """A request: who sent it, if it was with an API key, and its place among its service's."""
 
     by: KeyedService | None = None
+    _shares: ServiceShares | None = None
+    _service = ""
+
+    def enter(self, shares: ServiceShares, service: str) -> None:
+        """Raises HttpError (503)."""
+        shares.enter(service)
+        self._shares, self._service = shares, service
+
+    def leave(self) -> None:
+        if self._shares is not None:
+            self._shares.leave(self._service)
 
 
 async def _noted(by: KeyedService, response: Response | Stream) -> Response | Stream:

@@ -125,13 +125,12 @@ class Default(msgspec.Struct, frozen=True, gc=False):
 
 
 class LooseEvaluations(msgspec.Struct, frozen=True, gc=False):
-    """A batch whose elements need not be complete evaluations."""
+    """What a batch says beside its elements, which need not be complete evaluations."""
 
     subject: Default | None = None
     action: Default | None = None
     resource: Default | None = None
     context: Context | None = None
-    evaluations: list[Any] = []
     options: Options = Options()
 
 
@@ -183,6 +182,17 @@ def ask(
     Raises MalformedRequestError, StaleStateError.
     """
     return gate.decide_in_writing(_questions(gate, service, evaluations, given), at)
+
+
+def ask_again(
+    gate: Gate,
+    service: str,
+    evaluations: Iterable[Evaluation],
+    at: datetime,
+    given: Evaluations,
+) -> list[WrittenDecision]:
+    """The same for evaluations that were decided before: they are not counted again."""
+    return gate.decide_again(_questions(gate, service, evaluations, given), at)
 
 
 def question(gate: Gate, service: str, evaluation: Evaluation) -> Question:
@@ -257,14 +267,14 @@ def split_if_long(evaluations: Sequence[object]) -> None:
         )
 
 
-def completed(batch: LooseEvaluations) -> list[Evaluation | MalformedRequestError]:
-    """Complete the elements of a batch with its defaults; a malformed element becomes an error.
+def completed(
+    batch: LooseEvaluations, elements: Iterable[Any]
+) -> list[Evaluation | MalformedRequestError]:
+    """Complete elements of a batch with its defaults; a malformed element becomes an error.
 
     An element's entity replaces the batch's, except for `type`, `id` and `name` that it leaves out.
-    Raises MalformedRequestError if the batch itself is malformed.
     """
-    split_if_long(batch.evaluations)
-    return [_completed(each, batch) for each in batch.evaluations]
+    return [_completed(each, batch) for each in elements]
 
 
 def _completed(element: Any, batch: LooseEvaluations) -> Evaluation | MalformedRequestError:

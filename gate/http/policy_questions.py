@@ -222,6 +222,13 @@ class PolicyQuestions:
         now = moment(int(at.timestamp()), point)
         return Several(PolicyGroup(service, now, [each.logged for each in answers], digest), ())
 
+    def asked(self, service: str, answers: Iterable[object], at: datetime) -> list[Asked]:
+        """What is logged of those of these answers that the company's policy gave."""
+        mine = [each for each in answers if isinstance(each, PolicyAnswer)]
+        behalf = [each.by_policy for each in answers if isinstance(each, BehalfAnswer)]
+        mine += [each for each in behalf if each is not None]
+        return [self.logged(service, mine, at)] if mine else []
+
 
 def _person(subject: str) -> str:
     try:

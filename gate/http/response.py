@@ -46,16 +46,20 @@ class Stream:
     logged: tuple[Logged, ...] = ()  # the entries that this answers
 
 
-def evidence(logged: Logged, size: int | None = None) -> tuple[tuple[bytes, bytes], ...]:
+def evidence(*parts: tuple[Logged, int | None]) -> tuple[tuple[bytes, bytes], ...]:
     """The header that says where the entries of an answer stand in the read log.
 
     It is no part of the body, which is therefore the same whenever it is asked for in one state.
-    `size`: of the consent ledger that the answer rests on.
+    `parts`: in the order of the answer, with the size of the consent ledger that each rests on.
     """
+    return ((b"sovereign-evidence", ", ".join(_part(*each) for each in parts).encode()),)
+
+
+def _part(logged: Logged, size: int | None) -> str:
     first, count = logged.entries.start, len(logged.entries)
     parts = [f"entry={first}", *([f"entries={count}"] if count > 1 else [])]
     parts += [] if size is None else [f"ledger_size={size}"]
-    return ((b"sovereign-evidence", f'{";".join(parts)};read_log="{logged.log}"'.encode()),)
+    return f'{";".join(parts)};read_log="{logged.log}"'
 
 
 class HttpError(Exception):

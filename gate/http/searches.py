@@ -217,7 +217,7 @@ def _without_page(body: bytes) -> dict[str, Any]:
 
 
 def _json(value: Mapping[str, Any], *logged: Logged) -> Response:
-    sent = evidence(_together(logged)) if logged else ()
+    sent = evidence((_together(logged), None)) if logged else ()
     return Response(200, _ENCODER.encode(value), logged=logged, headers=sent)
 
 

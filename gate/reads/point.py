@@ -173,9 +173,23 @@ class Gate:
         In the order of the questions and of their subjects. The caller must make their entries
         durable before it answers anybody. Raises StaleStateError.
         """
-        minimum = max([each.minimum_size for each in asked], default=0)
         plans = [self.plan(each.service, each.scene) for each in asked]
         admitted = [self._admitted(*each, at) for each in zip(asked, plans, strict=True)]
+        return self._written(asked, plans, admitted, at)
+
+    def decide_again(self, asked: Sequence[Question], at: datetime) -> list[WrittenDecision]:
+        """The same for questions that quotas have admitted already."""
+        plans = [self.plan(each.service, each.scene) for each in asked]
+        return self._written(asked, plans, [len(each.subjects) for each in asked], at)
+
+    def _written(
+        self,
+        asked: Sequence[Question],
+        plans: Sequence[Plan | None],
+        admitted: Sequence[int],
+        at: datetime,
+    ) -> list[WrittenDecision]:
+        minimum = max([each.minimum_size for each in asked], default=0)
         reached = self._ledger.size  # before the lock: one query serves all waiting threads
         decisions: list[WrittenDecision] = []
         with self._lock:

@@ -31,7 +31,7 @@ from portal.commands.log import (
     vault,
     witness,
 )
-from portal.commands.operations import doctor
+from portal.commands.operations import doctor, standby
 from portal.commands.options import HERE, DataDir, given, require_at_home
 from portal.commands.synthesis import synth
 
@@ -142,11 +142,16 @@ def serve(
         bool,
         typer.Option("--apply", help="Publish changed contracts, even if consents end by them."),
     ] = False,
+    stands_by: Annotated[
+        bool,
+        typer.Option("--standby", help="If another process serves it, wait and take over from it."),
+    ] = False,
 ) -> None:
     """Serve the portal and the gate over a data directory, and run its jobs meanwhile.
 
     A data directory without a ledger gets a new one, if the source with the customers' rows exists.
     Contracts by which consents end are published with --apply only: see `sovereign plan`.
+    With --standby, two of these processes take over from each other, as their proxy sees.
     Exit status 1: a key file is damaged. 2: the folder, the source or a setting cannot be used; a
     database is damaged or does not answer; or the log contradicts what was published or what
     witnesses have seen. Each says what to do, and nothing is served. 3: while it served, it lost
@@ -157,10 +162,14 @@ def serve(
     from portal.operations.wiring import SecretError, open_product
 
     settings = _settings(data_dir, folder, host, port, trial=trial)
+
+    def opened() -> "Product":
+        require_readable(settings.data_dir)
+        return open_product(settings, None if publish else plan.require_agreed)
+
     try:
         with _alone():
-            require_readable(settings.data_dir)
-            product = open_product(settings, None if publish else plan.require_agreed)
+            product = standby.opened(settings.data_dir, opened) if stands_by else opened()
     except SecretError as error:
         fail(str(error), 1)
     if own_witnesses.exist(product.home):

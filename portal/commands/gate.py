@@ -65,7 +65,8 @@ def _serve(alone: "Standalone", settings: "Settings", port: int) -> None:
     typer.echo(f"The gate serves on http://localhost:{port} – Ctrl-C stops it.")
     watch = LedgerWatch(alone, settings.data_dir)
     into = partial(folder, settings.data_dir)
-    app, shown = _measured(alone, settings, GateApp(alone.gate, who, feed=alone.changes))
+    served = GateApp(alone.gate, who, feed=alone.changes, places=settings.max_requests)
+    app, shown = _measured(alone, settings, served)
     with exporting(lambda: alone.reads, into), watch.looking(), shown:
         oldest = timedelta(minutes=settings.publication_minutes)
         probes = Probes(checks.of(alone.gate, settings.data_dir, oldest))

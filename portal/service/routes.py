@@ -38,7 +38,8 @@ def mount(app: FastAPI, product: Product) -> GateApp:
     issuer = issuing(product) if product.settings.demo else None
     known = askers(product.gate)
     app.state.authenticator = authenticator(product.settings, known, issuer)
-    gate = GateApp(product.gate, app.state.authenticator, feed=product.changes)
+    places = product.settings.max_requests
+    gate = GateApp(product.gate, app.state.authenticator, feed=product.changes, places=places)
     app.router.routes.extend(Route(path, gate) for path in GATE_PATHS)
     if issuer is not None:
         embedded = IssuerApp(issuer)

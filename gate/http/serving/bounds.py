@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 RESERVED = 128  # file descriptors for files, databases and sources
+PLACES = 128  # requests of a lane that are answered at once, by default
 LEAST = 16  # connections that are open at most, however few descriptors there are
 
 
@@ -27,7 +28,7 @@ class Limits:
     body_s: float = 60.0
     idle_s: float = 30.0
     connections: int = 2000
-    requests: int = 128  # of each lane
+    requests: int = PLACES  # of each lane
 
 
 @dataclass(slots=True)

@@ -1,0 +1,1 @@
+"""AuthZEN evaluations over HTTP: their text, read in pieces, and their routes."""
