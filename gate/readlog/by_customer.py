@@ -100,15 +100,14 @@ class Listed:
             views = dict.fromkeys(entry["views"], View.PERSONAL.value)
             return entry | {"views": views, "delivery": self._of_row().value}
         if self.member == ALONE:
-            entry, mine = msgspec.json.decode(self.text), self.tags.at(self.place)
-            pad = self.tags.pads.at(self.place)
+            entry, place = msgspec.json.decode(self.text), None
         else:
-            entry = self.lists.entry(self.place, self.text, self.member)
-            mine = self.tags.member(self.place, self.member)
-            pad = self.tags.pads.member(self.place, self.member)
-        if entry["subject"] != mine:
+            entry, place = self.lists.entry(self.place, self.text, self.member), self.member
+        tag = entry["subject"]
+        if tag is None or tag != self.tags.like(tag, self.place, place):
             return None
         if isinstance(masked := entry["determined_by"], str):
+            pad = self.tags.keys.pad(tag, self.place, place)
             entry["determined_by"] = commitments.unmasked(masked, pad)
         if (person := entry.get("on_behalf_of")) is not None:
             key = self.tags.position_key

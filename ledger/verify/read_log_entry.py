@@ -22,7 +22,8 @@ _ENTRY = _WORDING | {"action", "at", "cohort", "consent", "determined_by", "subj
 _OPTIONAL = frozenset({"answered", "mode", "on_behalf_of"})
 _BATCH = frozenset({"action", "at", "consent", "decisions", "list", "service"})
 _TEXTS = ("action", "at", "plan", "reason", "scene", "service")
-_TAG, _DIGEST = re.compile(r"[0-9a-f]{48}"), re.compile(r"[0-9a-f]{64}")
+_TAG = re.compile(r"[0-9a-f]{64}|[0-9a-f]{48}")  # 24 bytes in entries of earlier versions
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _MASKED = re.compile(r"[0-9a-f]{16}")  # a position, since version 2 of the file of read keys
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
