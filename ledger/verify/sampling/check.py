@@ -18,7 +18,6 @@ from ledger.verify.sampling.challenge import Challenge, DrawnEntry
 from ledger.verify.sampling.openings import EntryOpening, Openings
 from ledger.verify.sampling.population import CONSENT, ConsentActs, Population
 
-
 WORDS = {0: "sound", 1: "WRONG", 3: "not all decided", 4: "NOT OPENED"}  # by exit status
 
 
