@@ -36,11 +36,11 @@ def _plans(service: str, scene: str, size: int, consent: ConsentActs) -> Iterato
     policies = _named(consent, "policy-published")
     contracts = [e["digest"] for e in _of(before, "scene-published", scene)]
     releases = [e["release"] for e in _of(before, "synthetic-released", scene)]
-    latest = releases[::-1]
+    anchors = [e["release"] for e in before if e["type"] == "synthetic-released"]
     for policy, contract in product(policies[::-1], contracts[::-1]):
-        for release in ("None", *latest):
+        for release in ("None", *releases[::-1]):
             yield policy, contract, service, release
-            for anchor in latest:
+            for anchor in anchors[::-1]:  # also of a scene for statistics
                 yield policy, contract, service, release, anchor
 
 
