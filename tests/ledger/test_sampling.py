@@ -68,6 +68,15 @@ def test_q9_another_nonce_root_size_or_log_has_another_seed() -> None:
     assert len(seeds) == 5
 
 
+def test_q9_who_knows_the_nonce_can_try_checkpoints_until_an_entry_is_not_drawn() -> None:
+    """Act 73, and why the nonce is handed over as its SHA-256: the draw then needs more."""
+    roots = (sha256(bytes([each])).digest() for each in range(256))
+    heads = (Checkpoint(HEAD.origin, HEAD.size, each) for each in roots)
+    assert any(0 not in draw(seed(NONCE, head), 10, 5) for head in heads)
+    handed_over = challenge.seal(NONCE)
+    assert seed(bytes.fromhex(handed_over), HEAD) != seed(NONCE, HEAD)
+
+
 def test_q9_a_challenge_formats_back_to_the_same_bytes() -> None:
     made = Challenge(REQUEST, HEAD, 40, DRAWN)
     assert challenge.parse(made.encode()) == made

@@ -16,7 +16,6 @@ not open an entry, and nothing is wrong in those that it opened.
 import argparse
 import sys
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 
 from ledger.tlog import atomic_file, policy
@@ -97,7 +96,7 @@ def _draw(chosen: argparse.Namespace, trust: LogPolicy) -> int:
     atomic_file.write(chosen.out, made.encode())
     head = made.head
     shown = [
-        f"nonce     SHA-256 {sha256(request.nonce).hexdigest()}",
+        f"nonce     SHA-256 {challenge.seal(request.nonce)}",
         f"seed      by {head.origin}, {head.size} entries, root {head.root.hex()}",
         *(f"drawn     {each.log}#{each.entry}" for each in made.drawn),
         f"challenge {len(made.drawn)} of {made.of} entries",

@@ -8,7 +8,7 @@ r"""A challenge: which entries of read logs the company is to open.
 The seed is SHA-256("sovereign/sample/v1\0" ‖ nonce ‖ size(8) ‖ root ‖ origin): it rests on the
 regulator's nonce and the first checkpoint that witnesses saw after it was handed over. The number
 drawn in turn i is SHA-256(seed ‖ i(8)) modulo the number of entries; repeated ones are left out. A
-regulator who hands over SHA-256 of the nonce, and shows the nonce later, leaves the company nothing
+regulator who hands over the nonce's `seal`, and shows the nonce later, leaves the company nothing
 to try checkpoints with, and cannot choose either.
 """
 
@@ -124,6 +124,11 @@ def nonce(text: Any) -> bytes:
             "the nonce is not 32 bytes in hex: make one with `openssl rand -hex 32`"
         )
     return bytes.fromhex(text)
+
+
+def seal(given: bytes) -> str:
+    """What is handed over in place of a nonce: SHA-256 of its 64 hexadecimal digits, in hex."""
+    return sha256(given.hex().encode()).hexdigest()
 
 
 def seed(given: bytes, head: Checkpoint) -> bytes:

@@ -23,7 +23,7 @@ def open_entries(
     out: Annotated[Path, typer.Option("--out", help="The file of openings to write.")],
     by: Annotated[str, typer.Option("--by", help="Which authority drew; its customers see it.")],
     sealed: Annotated[
-        str | None, typer.Option(help="SHA-256 of the nonce in hex, as it was handed over.")
+        str | None, typer.Option(help="SHA-256 of the nonce's digits, as it was handed over.")
     ] = None,
     instructions: Annotated[
         bool,
@@ -74,8 +74,6 @@ def open_entries(
 
 def _drawn(home: Path, path: Path, sealed: str | None) -> "Challenge":
     """The challenge, if its entries are those that its nonce and the published files draw."""
-    from hashlib import sha256
-
     from ledger.tlog import policy
     from ledger.tlog.fetcher import UnreadableError
     from ledger.verify.announced_read_logs import UnsoundLogError
@@ -90,7 +88,7 @@ def _drawn(home: Path, path: Path, sealed: str | None) -> "Challenge":
         raise MistakeError(f"{path}: {error}") from error
     except (UnsoundLogError, UnreadableError) as error:
         fail(f"nothing was opened: {error}: run fsck", 1)
-    if sealed not in {None, sha256(asked.request.nonce).hexdigest()}:
+    if sealed not in {None, challenge.seal(asked.request.nonce)}:
         fail("nothing was opened: the nonce is not the one whose SHA-256 was handed over", 1)
     if known.challenge != asked:
         fail("nothing was opened: the nonce and the published files draw other entries", 1)
