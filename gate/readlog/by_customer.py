@@ -22,7 +22,7 @@ from gate.storage.deliveries import Delivery
 from gate.storage.read_log import EVER, ReadLogDatabase, ReadLogReader
 from gate.storage.tables import MEMBERS
 from ledger.tlog import tiles
-from ledger.vault import commitments, number_sets
+from ledger.vault import commitments, masked_persons, number_sets
 from ledger.vault.commitments import ReadLogTags
 
 ALONE = -1  # the place of an entry that is not in a list
@@ -111,7 +111,7 @@ class Listed:
             entry["determined_by"] = commitments.unmasked(masked, pad)
         if (person := entry.get("on_behalf_of")) is not None:
             key = self.tags.position_key
-            entry["on_behalf_of"] = commitments.unmasked_person(person, key, self.place)
+            entry["on_behalf_of"] = masked_persons.unmasked_person(person, key, self.place)
         return entry | {"delivery": self._of_row().value}
 
     def _of_row(self) -> Delivery:

@@ -42,7 +42,8 @@ from gate.storage.read_log import ReadLogDatabase
 from ledger.storage.interface import ForkError
 from ledger.tlog.writer import Log, Staged
 from ledger.vault import commitments
-from ledger.vault.commitments import ReadLogTags, entry_pad, entry_tag, masked, masked_person
+from ledger.vault.commitments import ReadLogTags, entry_pad, entry_tag, masked
+from ledger.vault.masked_persons import masked_person
 
 
 class JournalError(Exception):

@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from gate.readlog.writer import ReadLogEntry, pseudonym
 from ledger.follower import Follower
-from ledger.vault import commitments
+from ledger.vault import commitments, masked_persons
 from ledger.vault.commitments import OPENABLE_TAG_SIZE, TAG_SIZE, EntryKeys, ReadLogTags
 
 MAX_CUSTOMERS = 65_536  # customers whose tags are cached
@@ -72,7 +72,7 @@ class EntryOwners:
         known = self._known.get(name)
         key = known[1].position_key if known else commitments.position_key(name)
         try:
-            commitments.unmasked_person(logged.on_behalf_of, key, index)
+            masked_persons.unmasked_person(logged.on_behalf_of, key, index)
         except ValueError:
             return False
         return True

@@ -7,7 +7,7 @@ refused: an unknown member could name a customer in a way that a search would mi
 import re
 from typing import Any
 
-from ledger.vault import commitments
+from ledger.vault import commitments, masked_persons
 
 ABOUT_ONE = frozenset({"evaluate", "read"})
 STATISTICS = "statistics"  # counted into totals: nothing of anybody left
@@ -46,7 +46,7 @@ def parse(leaf: bytes) -> dict[str, Any]:
     _require_texts(entry)
     _require_wording(entry)
     if "on_behalf_of" in entry:
-        masked = commitments.is_masked_person(entry["on_behalf_of"])
+        masked = masked_persons.is_masked_person(entry["on_behalf_of"])
         _want(action == "read" and masked, "a masked id, in a read of one customer")
     sets = (entry["cohort"], entry.get("answered"))
     if action in ABOUT_ONE:

@@ -16,7 +16,7 @@ from ledger.tlog.auditor import Demand
 from ledger.tlog.compact_range import Frontier
 from ledger.tlog.fetcher import LogSource
 from ledger.tlog.merkle import Hash, leaf_hash
-from ledger.vault import commitments, number_sets
+from ledger.vault import commitments, masked_persons, number_sets
 from ledger.vault.commitments import EntryKeys, EntryTags
 from ledger.verify import read_log_entry
 from ledger.verify.announced_read_logs import UnsoundLogError, require_sound
@@ -199,7 +199,7 @@ class _Walk:
 def _person(masked: str, key: bytes, index: int) -> str:
     """The person on whose behalf the customer's own entry `index` was read. Raises EntryError."""
     try:
-        return commitments.unmasked_person(masked, key, index)
+        return masked_persons.unmasked_person(masked, key, index)
     except ValueError as error:
         raise EntryError(str(error)) from error
 

@@ -17,7 +17,7 @@ from ledger.tlog.auditor import AuditFinding, AuditReport, FindingKind
 from ledger.tlog.compact_range import Frontier
 from ledger.tlog.fetcher import UnreadableError
 from ledger.tlog.writer import Log
-from ledger.vault import commitments
+from ledger.vault import commitments, masked_persons
 from ledger.vault.commitments import EntryKeys, EntryTags, PositionPads, ReadLogTags
 from ledger.verify import own_reads, read_keys, read_log_entry
 from ledger.verify.announced_read_logs import UnsoundLogError, require_sound
@@ -472,7 +472,7 @@ def test_g161_the_customer_sees_on_whose_behalf_a_service_asked(
     tags = ReadLogTags(MINE, ORIGIN)
     read = about(MINE, 0) | {
         "determined_by": commitments.masked(3, PositionPads(tags.position_key).at(0)),
-        "on_behalf_of": commitments.masked_person("e.mueller", tags.position_key, 0),
+        "on_behalf_of": masked_persons.masked_person("e.mueller", tags.position_key, 0),
     }
     given = Given(tmp_path, read, about(MINE, 1))
     if newer:

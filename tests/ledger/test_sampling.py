@@ -93,6 +93,8 @@ NO_CHALLENGES: dict[str, Any] = {
     "an entry that is no number": {"drawn": [{"entry": True, "log": LOG}]},
     "no checkpoint": {"checkpoint": None},
     "a number as a float": {"of": 1.0},
+    "a sample that is no number": {"sample": "3"},
+    "fewer entries than none": {"of": -1},
 }
 
 

@@ -112,7 +112,8 @@ def parse(data: bytes) -> Challenge:
         formatted = parsed.encode()
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         raise ChallengeError(f"not a challenge: {error}") from error
-    if formatted != data or type(parsed.of) is not int:
+    numbers = (parsed.of, asked.sample, head.size)
+    if formatted != data or any(type(each) is not int or each < 0 for each in numbers):
         raise ChallengeError("not a challenge in canonical form")
     return parsed
 

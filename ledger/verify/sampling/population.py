@@ -21,9 +21,11 @@ from ledger.tlog.compact_range import Frontier
 from ledger.tlog.fetcher import DirectorySource
 from ledger.tlog.merkle import EMPTY_ROOT, Hash, leaf_hash
 from ledger.tlog.policy import LogPolicy, LogPolicyError
+from ledger.tlog.signed_note import NoteError
 from ledger.vault import commitments
 from ledger.verify import read_log_entry
 from ledger.verify.announced_read_logs import UnsoundLogError, require_sound
+from ledger.verify.event_profile import require_event
 from ledger.verify.read_log_entry import EntryError
 from ledger.verify.read_log_rules import ANCHORED, CLOSED, OPENED
 from ledger.verify.sampling.challenge import (
@@ -92,9 +94,10 @@ class ConsentActs:
         if entry.startswith(commitments.PUBLIC):
             try:
                 event = commitments.parse(entry[len(commitments.PUBLIC) :])
-                self.acts.append(PublicAct(index, event | {"type": event["type"]}))
+                require_event(event)
+                self.acts.append(PublicAct(index, event))
             except (ValueError, LookupError, TypeError, RecursionError) as error:
-                return f"not a public act: {error!r}"
+                return f"not a public act: {error}"
         return None
 
 
@@ -189,7 +192,10 @@ def _part(
     folder: Path, origin: str, key: str, anchors: dict[int, Hash], period: tuple[datetime, datetime]
 ) -> ReadLogPart:
     walk = _Walk(*period, anchors, max(anchors))
-    trust = KeyDemand([policy.log_key(key)])
+    try:
+        trust = KeyDemand([policy.log_key(key)])
+    except NoteError as error:
+        raise UnsoundLogError(f"{origin}: the key that was announced: {error}") from error
     report = auditor.audit(DirectorySource(folder), trust, check_entry=walk.check)
     require_sound(report)
     head = report.head
