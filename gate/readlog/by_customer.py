@@ -22,8 +22,9 @@ from gate.storage.deliveries import Delivery
 from gate.storage.read_log import EVER, ReadLogDatabase, ReadLogReader
 from gate.storage.tables import MEMBERS
 from ledger.tlog import tiles
-from ledger.vault import commitments, masked_persons, number_sets
+from ledger.vault import commitments, number_sets
 from ledger.vault.commitments import ReadLogTags
+from ledger.verify import masked_persons
 
 ALONE = -1  # the place of an entry that is not in a list
 MANY = -2  # the place of an entry about many customers

@@ -43,7 +43,7 @@ from ledger.storage.interface import ForkError
 from ledger.tlog.writer import Log, Staged
 from ledger.vault import commitments
 from ledger.vault.commitments import ReadLogTags, entry_pad, entry_tag, masked
-from ledger.vault.masked_persons import masked_person
+from ledger.verify.masked_persons import masked_person
 
 
 class JournalError(Exception):

@@ -7,8 +7,9 @@ from msgspec import UNSET
 
 from gate.readlog.writer import ReadLogEntry, pseudonym
 from ledger.follower import Follower
-from ledger.vault import commitments, masked_persons
+from ledger.vault import commitments
 from ledger.vault.commitments import OPENABLE_TAG_SIZE, TAG_SIZE, EntryKeys, ReadLogTags
+from ledger.verify import masked_persons
 
 MAX_CUSTOMERS = 65_536  # customers whose tags are cached
 _TAG = re.compile(rf"[0-9a-f]{{{2 * TAG_SIZE}}}|[0-9a-f]{{{2 * OPENABLE_TAG_SIZE}}}")

@@ -7,7 +7,8 @@ refused: an unknown member could name a customer in a way that a search would mi
 import re
 from typing import Any
 
-from ledger.vault import commitments, masked_persons
+from ledger.vault import commitments
+from ledger.verify import masked_persons
 
 ABOUT_ONE = frozenset({"evaluate", "read"})
 STATISTICS = "statistics"  # counted into totals: nothing of anybody left

@@ -16,9 +16,9 @@ from ledger.tlog.auditor import Demand
 from ledger.tlog.compact_range import Frontier
 from ledger.tlog.fetcher import LogSource
 from ledger.tlog.merkle import Hash, leaf_hash
-from ledger.vault import commitments, masked_persons, number_sets
+from ledger.vault import commitments, number_sets
 from ledger.vault.commitments import EntryKeys, EntryTags
-from ledger.verify import read_log_entry
+from ledger.verify import masked_persons, read_log_entry
 from ledger.verify.announced_read_logs import UnsoundLogError, require_sound
 from ledger.verify.cli import read
 from ledger.verify.read_keys import LogKeys

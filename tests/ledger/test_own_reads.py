@@ -17,9 +17,9 @@ from ledger.tlog.auditor import AuditFinding, AuditReport, FindingKind
 from ledger.tlog.compact_range import Frontier
 from ledger.tlog.fetcher import UnreadableError
 from ledger.tlog.writer import Log
-from ledger.vault import commitments, masked_persons
+from ledger.vault import commitments
 from ledger.vault.commitments import EntryKeys, EntryTags, PositionPads, ReadLogTags
-from ledger.verify import own_reads, read_keys, read_log_entry
+from ledger.verify import masked_persons, own_reads, read_keys, read_log_entry
 from ledger.verify.announced_read_logs import UnsoundLogError, require_sound
 from ledger.verify.read_keys import ReadKeys, ReadKeysError
 from ledger.verify.read_log_entry import EntryError
