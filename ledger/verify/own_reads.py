@@ -33,8 +33,7 @@ from ledger.tlog.checkpoint import MalformedCheckpointError
 from ledger.tlog.fetcher import LogSource, UnreadableError
 from ledger.tlog.policy import LogPolicyError
 from ledger.tlog.signed_note import NoteError
-from ledger.vault import masked_persons
-from ledger.verify import announced_read_logs, read_keys
+from ledger.verify import announced_read_logs, masked_persons, read_keys
 from ledger.verify.announced_read_logs import AnnouncedLog, UnsoundLogError
 from ledger.verify.cli import printable, read
 from ledger.verify.read_keys import ReadKeys, ReadKeysError

@@ -21,7 +21,7 @@ from gate.replay.replay import replay
 from gate.replay.report import ReplayReport
 from ledger.events.envelope import Granted, SyntheticReleased
 from ledger.follower import Follower
-from ledger.vault import masked_persons
+from ledger.verify import masked_persons
 from tests.gate.hostile import Case, Tokens, play
 from tests.gate.scenes import SCENES
 from tests.gate.world import INSTANCE, NOON, World, shipped, world
