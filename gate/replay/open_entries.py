@@ -20,7 +20,7 @@ from ledger.vault.commitments import EntryKeys
 from ledger.verify import read_log_entry
 from ledger.verify.read_log_entry import ABOUT_MANY, WITH_LIST
 from ledger.verify.sampling import challenge as challenges
-from ledger.verify.sampling.challenge import Challenge, DrawnEntry
+from ledger.verify.sampling.challenge import DrawnEntry, SampleChallenge
 from ledger.verify.sampling.openings import ERASED, EntryOpening
 
 
@@ -42,7 +42,7 @@ class EntryOpener:
 
     ledger: Follower
     logs: ReadLogDatabases
-    challenge: Challenge
+    challenge: SampleChallenge
     instructions: bool  # whether to show those that the entries rest on, which name customers
     _owners: dict[str, EntryOwners] = field(default_factory=dict)
 

@@ -17,10 +17,10 @@ from ledger.tlog.checkpoint import Checkpoint
 from ledger.verify import receipt
 from ledger.verify.sampling import challenge, grounds, openings
 from ledger.verify.sampling.challenge import (
-    Challenge,
     ChallengeError,
     ChallengeRequest,
     DrawnEntry,
+    SampleChallenge,
     draw,
     place,
     seed,
@@ -78,7 +78,7 @@ def test_q9_who_knows_the_nonce_can_try_checkpoints_until_an_entry_is_not_drawn(
 
 
 def test_q9_a_challenge_formats_back_to_the_same_bytes() -> None:
-    made = Challenge(REQUEST, HEAD, 40, DRAWN)
+    made = SampleChallenge(REQUEST, HEAD, 40, DRAWN)
     assert challenge.parse(made.encode()) == made
     assert made.digest == sha256(made.encode()).hexdigest()
 
@@ -100,7 +100,7 @@ NO_CHALLENGES: dict[str, Any] = {
 
 @pytest.mark.parametrize("why", NO_CHALLENGES)
 def test_q9_what_is_no_challenge_is_refused(why: str) -> None:
-    value = json.loads(Challenge(REQUEST, HEAD, 40, DRAWN).encode()) | NO_CHALLENGES[why]
+    value = json.loads(SampleChallenge(REQUEST, HEAD, 40, DRAWN).encode()) | NO_CHALLENGES[why]
     data = json.dumps(value, sort_keys=True, separators=(",", ":")).encode() + b"\n"
     with pytest.raises(ChallengeError):
         challenge.parse(data)

@@ -56,7 +56,7 @@ class ChallengeRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Challenge:
+class SampleChallenge:
     """A request, the checkpoint that it was drawn by, and what was drawn, in order of the draw.
 
     `of`: how many entries it was drawn from.
@@ -94,7 +94,7 @@ class Challenge:
         return seed(self.request.nonce, self.head)
 
 
-def parse(data: bytes) -> Challenge:
+def parse(data: bytes) -> SampleChallenge:
     """Parse the file; it formats back to the same bytes. Raises ChallengeError."""
     try:
         value = commitments.parse(data)
@@ -108,7 +108,7 @@ def parse(data: bytes) -> Challenge:
         shown = value["checkpoint"]
         head = Checkpoint(shown["origin"], shown["size"], b64decode(shown["root"], validate=True))
         drawn = tuple(_drawn(each) for each in value["drawn"])
-        parsed = Challenge(asked, head, value["of"], drawn)
+        parsed = SampleChallenge(asked, head, value["of"], drawn)
         formatted = parsed.encode()
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         raise ChallengeError(f"not a challenge: {error}") from error

@@ -14,9 +14,9 @@ from ledger.verify import read_log_entry
 from ledger.verify.read_log_entry import ABOUT_MANY, WITH_LIST, EntryError
 from ledger.verify.sampling import challenge as challenges
 from ledger.verify.sampling import grounds, population
-from ledger.verify.sampling.challenge import Challenge, DrawnEntry
+from ledger.verify.sampling.challenge import DrawnEntry, SampleChallenge
 from ledger.verify.sampling.openings import EntryOpening, Openings
-from ledger.verify.sampling.population import CONSENT, ConsentActs, Population
+from ledger.verify.sampling.population import CONSENT, ConsentActs, SamplePopulation
 
 WORDS = {0: "sound", 1: "WRONG", 3: "not all decided", 4: "NOT OPENED"}  # by exit status
 
@@ -72,7 +72,9 @@ def status(findings: list[SampleFinding]) -> int:
     return next((each for each in (1, 4, 3) if each in found), 0)
 
 
-def check(home: Path, trust: LogPolicy, asked: Challenge, given: Openings) -> list[SampleFinding]:
+def check(
+    home: Path, trust: LogPolicy, asked: SampleChallenge, given: Openings
+) -> list[SampleFinding]:
     """Compare openings with the challenge and the published files.
 
     Raises ChallengeError, UnsoundLogError, UnreadableError, as `population.drawn` does.
@@ -96,7 +98,7 @@ def check(home: Path, trust: LogPolicy, asked: Challenge, given: Openings) -> li
     return findings
 
 
-def _with_roots(home: Path, trust: LogPolicy, known: Population) -> ConsentActs:
+def _with_roots(home: Path, trust: LogPolicy, known: SamplePopulation) -> ConsentActs:
     """The consent log with its roots at the sizes that the drawn entries name."""
     sizes = set()
     for each in known.challenge.drawn:
@@ -108,7 +110,7 @@ def _with_roots(home: Path, trust: LogPolicy, known: Population) -> ConsentActs:
 
 @dataclass(frozen=True, slots=True)
 class _Checker:
-    known: Population
+    known: SamplePopulation
     consent: ConsentActs
     every: bool  # whether instructions are shown
 

@@ -29,10 +29,10 @@ from ledger.verify.event_profile import require_event
 from ledger.verify.read_log_entry import EntryError
 from ledger.verify.read_log_rules import ANCHORED, CLOSED, OPENED
 from ledger.verify.sampling.challenge import (
-    Challenge,
     ChallengeError,
     ChallengeRequest,
     DrawnEntry,
+    SampleChallenge,
     draw,
     seed,
 )
@@ -122,15 +122,15 @@ class ReadLogPart:
 
 
 @dataclass(frozen=True, slots=True)
-class Population:
+class SamplePopulation:
     """All entries that may be drawn, and the challenge that was."""
 
     consent: ConsentActs
     parts: dict[str, ReadLogPart]  # by origin
-    challenge: Challenge
+    challenge: SampleChallenge
 
 
-def drawn(home: Path, trust: LogPolicy, request: ChallengeRequest) -> Population:
+def drawn(home: Path, trust: LogPolicy, request: ChallengeRequest) -> SamplePopulation:
     """Draw the entries that a request asks for.
 
     Raises ChallengeError if nothing can be drawn, UnsoundLogError for a log that is not what its
@@ -144,8 +144,8 @@ def drawn(home: Path, trust: LogPolicy, request: ChallengeRequest) -> Population
     entries = [(part, index) for part in parts for index in part.within]
     numbers = draw(seed(request.nonce, head), len(entries), request.sample) if entries else []
     chosen = tuple(DrawnEntry(entries[n][0].origin, entries[n][1]) for n in numbers)
-    challenge = Challenge(request, head, len(entries), chosen)
-    return Population(consent, {part.origin: part for part in parts}, challenge)
+    challenge = SampleChallenge(request, head, len(entries), chosen)
+    return SamplePopulation(consent, {part.origin: part for part in parts}, challenge)
 
 
 def _checkpoint_after(folder: Path, trust: LogPolicy, at: datetime) -> Checkpoint:

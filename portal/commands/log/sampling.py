@@ -12,7 +12,7 @@ from portal.commands.options import HERE, DataDir
 
 if TYPE_CHECKING:
     from gate.replay.open_entries import OpenedEntry
-    from ledger.verify.sampling.challenge import Challenge
+    from ledger.verify.sampling.challenge import SampleChallenge
 
 app = typer.Typer()
 
@@ -72,7 +72,7 @@ def open_entries(
     typer.echo(f"{out}: {len(opened)} of {len(asked.drawn)} entries opened")
 
 
-def _drawn(home: Path, path: Path, sealed: str | None) -> "Challenge":
+def _drawn(home: Path, path: Path, sealed: str | None) -> "SampleChallenge":
     """The challenge, if its entries are those that its nonce and the published files draw."""
     from ledger.tlog import policy
     from ledger.tlog.fetcher import UnreadableError
