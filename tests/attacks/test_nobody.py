@@ -13,12 +13,12 @@ import pytest
 from gate.reads.request import ReadRequest
 from gate.replay.history import ReplayGrounds
 from gate.replay.replay import replay
-from ledger.events.envelope import Granted, SyntheticReleased, Withdrawn
+from ledger.events.envelope import EvidenceClass, Granted, SyntheticReleased, Withdrawn
 from ledger.follower import Follower
 from ledger.keys import map_key
 from ledger.tlog.merkle import leaf_hash, root
 from tests.gate.scenes import SCENES
-from tests.gate.world import INSTANCE, NOON, World, shipped, source, world
+from tests.gate.world import INSTANCE, NOON, WORDING, World, shipped, source, world
 from tests.ledger.test_own_reads import MINE as DATA_KEY
 from tests.ledger.test_own_reads import ORIGIN, SIGNER, Given, about
 
@@ -60,7 +60,7 @@ def test_what_was_pressed_and_not_recorded_leaves_no_trace(bank: World, tmp_path
     bank.says("c1", GRANTED)
     size = bank.ledger.size
     dropped = bank.ledger.draft(
-        "c1", NOTHING, at=NOON, wording=bank.history[0].wording, evidence=bank.history[0].evidence
+        "c1", NOTHING, at=NOON, wording=WORDING, evidence=EvidenceClass.SESSION
     )
     read(bank, "c1", "age")
     assert dropped.seq == 2
