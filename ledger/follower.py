@@ -123,6 +123,13 @@ class Follower(Pseudonyms):
         owner = self._vault.indexed_owners([tag]).get(tag) if entry[:1] == PERSONAL else None
         return owner is not None and owner.subject is None
 
+    def opening(self, index: int) -> dict[str, object]:
+        """What opens the entry at `index`, as receipts carry it.
+
+        Raises KeyError if it can no longer be decrypted.
+        """
+        return self._reader.opening(index, None)
+
     def gaps(self, subject: str) -> bool:
         """Whether an entry of the subject was erased, so their past choices are not all known."""
         key = self._vault.key(subject)

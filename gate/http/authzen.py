@@ -41,7 +41,7 @@ _NAMES = ("type", "id", "name")
 # and a character of a name in a request can take six bytes in its entry.
 Name = Annotated[str, msgspec.Meta(max_length=64)]
 Names = Annotated[list[Name], msgspec.Meta(max_length=64)]
-# See ledger.vault.commitments.require_person. The look-ahead refuses a line end after the id.
+# See ledger.verify.masked_persons.require_person. The look-ahead refuses a line end after the id.
 PersonId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$(?!\n)")]
 LedgerSize = Annotated[int, msgspec.Meta(ge=0, le=(1 << 53) - 1)]
 

@@ -30,7 +30,7 @@ from gate.readlog.batch_entry import LoggedDecision
 from gate.readlog.entry import PolicyGroup, WrittenDecision, moment
 from gate.readlog.writer import Asked, EntryLine, ReadLogEntry, Several
 from gate.reads.point import Gate
-from ledger.vault.commitments import require_person
+from ledger.verify.masked_persons import require_person
 
 POLICY = "?"  # counts in place of a scene: no scene has this name
 POLICY_NAME = "policy/decisions"  # in /healthz; no scene has this name

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ledger.vault.commitments import PERSON_SIZE
+from ledger.verify.masked_persons import PERSON_SIZE
 
 MAX_CUSTOMERS = 20  # of one `read_customers`
 

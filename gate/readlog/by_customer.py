@@ -24,6 +24,7 @@ from gate.storage.tables import MEMBERS
 from ledger.tlog import tiles
 from ledger.vault import commitments, number_sets
 from ledger.vault.commitments import ReadLogTags
+from ledger.verify import masked_persons
 
 ALONE = -1  # the place of an entry that is not in a list
 MANY = -2  # the place of an entry about many customers
@@ -100,19 +101,18 @@ class Listed:
             views = dict.fromkeys(entry["views"], View.PERSONAL.value)
             return entry | {"views": views, "delivery": self._of_row().value}
         if self.member == ALONE:
-            entry, mine = msgspec.json.decode(self.text), self.tags.at(self.place)
-            pad = self.tags.pads.at(self.place)
+            entry, place = msgspec.json.decode(self.text), None
         else:
-            entry = self.lists.entry(self.place, self.text, self.member)
-            mine = self.tags.member(self.place, self.member)
-            pad = self.tags.pads.member(self.place, self.member)
-        if entry["subject"] != mine:
+            entry, place = self.lists.entry(self.place, self.text, self.member), self.member
+        tag = entry["subject"]
+        if tag is None or tag != self.tags.like(tag, self.place, place):
             return None
         if isinstance(masked := entry["determined_by"], str):
+            pad = self.tags.keys.pad(tag, self.place, place)
             entry["determined_by"] = commitments.unmasked(masked, pad)
         if (person := entry.get("on_behalf_of")) is not None:
             key = self.tags.position_key
-            entry["on_behalf_of"] = commitments.unmasked_person(person, key, self.place)
+            entry["on_behalf_of"] = masked_persons.unmasked_person(person, key, self.place)
         return entry | {"delivery": self._of_row().value}
 
     def _of_row(self) -> Delivery:

@@ -8,11 +8,12 @@ JSON:
      "rows":1,"scene":"segmentation","service":"analytics","subject":"4be1…",
      "views":{"age":"personal"}}
 
-`subject` is a tag derived from the customer's own key, different in every leaf. `determined_by` is
-the entry of the consent log that the answer rests on, masked with a pad of the customer and the
-leaf (ledger.vault.commitments.PositionPads). So neither repeats in the leaves of one customer. In
-leaves of earlier versions it is a number or null. `on_behalf_of`, if the service named a person, is
-their id, masked for the same readers. Values are never written. A read of many customers names two
+`subject` is a tag, different in every leaf: a commitment to the key of this leaf, which is derived
+from the customer's own key and opens nothing else (ledger.vault.commitments.EntryKeys).
+`determined_by` is the entry of the consent log that the answer rests on, masked with a pad that
+this key has. So neither repeats in the leaves of one customer. Leaves of earlier versions have a
+tag of 24 bytes, and a number or null. `on_behalf_of`, if the service named a person, is their id,
+masked for the customer alone. Values are never written. A read of many customers names two
 stored sets by digest (gate.readlog.customer_sets): `cohort`, of those who granted what was asked,
 and `answered`, of those of whom something is in the answer. If a table's synthetic rows are not
 naive, `mode` says how they were made ("release-anchored") and `release` on whose counts they rest.
@@ -41,7 +42,8 @@ from gate.storage.read_log import ReadLogDatabase
 from ledger.storage.interface import ForkError
 from ledger.tlog.writer import Log, Staged
 from ledger.vault import commitments
-from ledger.vault.commitments import ReadLogTags, masked, masked_person
+from ledger.vault.commitments import ReadLogTags, entry_pad, entry_tag, masked
+from ledger.verify.masked_persons import masked_person
 
 
 class JournalError(Exception):
@@ -319,7 +321,8 @@ class Journal:
                     made.sets.append((index, bytes.fromhex(line.answered)))
             else:
                 theirs = next(tags)
-                tag, pad = theirs.at(index), theirs.pads.at(index)
+                key = theirs.keys.of(index)
+                tag, pad = entry_tag(key), entry_pad(key)
                 name = theirs.pseudonym[: membership.SIZE]
                 if isinstance(line, ReadLogEntry) and line.on_behalf_of is not UNSET:
                     person = masked_person(line.on_behalf_of, theirs.position_key, index)
@@ -390,10 +393,6 @@ class _Waiting:
     def __init__(self, asked: Sequence[Asked]) -> None:
         self.asked = asked
         self.indexes: range | None = None
-
-
-def tag(tagger: EntryTagger, subject: str, origin: str, index: int) -> str:
-    return tagger.read_log_tag(subject, origin, index).hex()
 
 
 def pseudonym(tagger: EntryTagger, subject: str, origin: str) -> bytes:

@@ -12,7 +12,7 @@ from gate.policy.compiled import Plan
 from gate.readlog.writer import ReadLogEntry
 from gate.state.ledger_position import ConsentPoint
 from gate.storage.deliveries import Logged
-from ledger.vault.commitments import require_person
+from ledger.verify.masked_persons import require_person
 
 
 class StaleStateError(Exception):

@@ -8,10 +8,11 @@ from msgspec import UNSET
 from gate.readlog.writer import ReadLogEntry, pseudonym
 from ledger.follower import Follower
 from ledger.vault import commitments
-from ledger.vault.commitments import TAG_SIZE, PositionPads, ReadLogTags
+from ledger.vault.commitments import OPENABLE_TAG_SIZE, TAG_SIZE, EntryKeys, ReadLogTags
+from ledger.verify import masked_persons
 
 MAX_CUSTOMERS = 65_536  # customers whose tags are cached
-_TAG = re.compile(rb'"[0-9a-f]{%d}"' % (2 * TAG_SIZE))
+_TAG = re.compile(rf"[0-9a-f]{{{2 * TAG_SIZE}}}|[0-9a-f]{{{2 * OPENABLE_TAG_SIZE}}}")
 _MASKED = re.compile(rb'"[0-9a-f]{16}"')
 _INDEX = re.compile(rb"null|0|[1-9][0-9]*")
 
@@ -45,21 +46,23 @@ class EntryOwners:
         return subject, tags
 
     def rests(
-        self, name: bytes, index: int, masked: bytes, place: int | None = None
+        self, name: bytes, index: int, masked: bytes, tag: str, place: int | None = None
     ) -> bytes | None:
         """What an answer rests on, in JSON, as a number or null.
 
         `name`: the pseudonym that the log's index has for the answer. `masked`: `determined_by` of
         entry `index`, or at `place` of its list; in entries of earlier versions it is a number or
-        null already. Returns None if no journal writes it.
+        null already. `tag`: its `subject`. Returns None if no journal writes it.
         """
+        if not _TAG.fullmatch(tag):
+            return None
         if not masked.startswith(b'"'):
             return masked if _INDEX.fullmatch(masked) else None
         if not _MASKED.fullmatch(masked):
             return None
         known = self._known.get(name)
-        pads = known[1].pads if known else PositionPads(commitments.position_key(name))
-        pad = pads.at(index) if place is None else pads.member(index, place)
+        keys = known[1].keys if known else EntryKeys(commitments.position_key(name))
+        pad = keys.pad(tag, index, place)
         position = commitments.unmasked(masked[1:-1].decode(), pad)
         return b"null" if position is None else b"%d" % position
 
@@ -70,7 +73,7 @@ class EntryOwners:
         known = self._known.get(name)
         key = known[1].position_key if known else commitments.position_key(name)
         try:
-            commitments.unmasked_person(logged.on_behalf_of, key, index)
+            masked_persons.unmasked_person(logged.on_behalf_of, key, index)
         except ValueError:
             return False
         return True
@@ -95,8 +98,3 @@ class EntryOwners:
             return subject
         self.name_everybody()
         return self._names.get(name)
-
-
-def is_tag(tag: bytes) -> bool:
-    """Whether a journal writes this as `subject`, in JSON."""
-    return _TAG.fullmatch(tag) is not None

@@ -18,13 +18,11 @@ from gate.readlog.batch_entry import BatchList, DecisionBatch
 from gate.readlog.writer import ReadLogEntry
 from gate.replay.history import ActiveState
 from gate.state import consent_bits
-from ledger.vault.commitments import TAG_SIZE
 
 ABOUT_ONE = frozenset({"evaluate", "read"})
 ABOUT_MANY = frozenset({"rows", "search", "statistics", "table"})
 MAX_REMEMBERED = 65_536  # cached beginnings, and cached shapes
 _RESTS, _SUBJECT, _NULL = b'"determined_by":', b'"subject":', b"null"
-_TAG = 2 * TAG_SIZE + 2  # a tag in hex, in its quotation marks
 _DIGEST = re.compile(r"[0-9a-f]{64}")  # SHA-256 in hex
 _DECODER = msgspec.json.Decoder(ReadLogEntry)
 
@@ -78,7 +76,7 @@ class Leaves:
             tag = leaf.index(_SUBJECT, middle) + len(_SUBJECT)
         except ValueError as error:
             raise MalformedLeafError("not a read-log entry") from error
-        end = tag + (len(_NULL) if leaf.startswith(_NULL, tag) else _TAG)
+        end = tag + len(_NULL) if leaf.startswith(_NULL, tag) else leaf.find(b'"', tag + 1) + 1
         known, text = self._beginnings.get(leaf[:rests]), leaf[middle:tag] + leaf[end:]
         shape = known.shapes.get(text) if known is not None else None
         if known is None or shape is None:

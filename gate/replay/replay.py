@@ -27,7 +27,7 @@ from gate.readlog import batch_entry
 from gate.readlog.batch_entry import POLICY, DecisionBatch, MalformedListError
 from gate.readlog.customer_sets import CustomerSets
 from gate.readlog.writer import ReadLogEntry
-from gate.replay import check_entry, entry_owners, verified_log
+from gate.replay import check_entry, verified_log
 from gate.replay.check_entry import UNOPENED
 from gate.replay.check_sets import SetCheck
 from gate.replay.entry_owners import EntryOwners
@@ -265,13 +265,13 @@ class _Replayer:
         if tag == _NOBODY or beginning.is_about_many:
             alone = tag != _NOBODY or masked != _NOBODY or not beginning.is_about_many
             return _OTHER_KIND if alone else self._of_everybody(beginning, shape)
-        rests = self._owners.rests(name, index, masked)
+        rests = self._owners.rests(name, index, masked, tag[1:-1].decode())
         if rests is None or not self._owners.names_person(name, index, shape.reading):
             return _UNWRITTEN
         if (owner := self._owners.of(name, rests)) is None:
-            return self._unnamed(shape, beginning.minute, name, rests, tag)
+            return self._unnamed(shape, beginning.minute, name, rests)
         subject, tags = owner
-        if tag != b'"%b"' % tags.at(index).encode():
+        if (text := tag[1:-1].decode()) != tags.like(text, index):
             return _ANOTHER
         return self._derived(shape, beginning.minute, subject, rests)
 
@@ -324,12 +324,12 @@ class _Replayer:
         shape: Shape,
         minute: int,
     ) -> str | None:
-        if (rests := self._owners.rests(name, entry, masked, place)) is None:
+        if (rests := self._owners.rests(name, entry, masked, tag, place)) is None:
             return _UNWRITTEN
         if (owner := self._owners.of(name, rests)) is None:
-            return self._unnamed(shape, minute, name, rests, b'"%b"' % tag.encode())
+            return self._unnamed(shape, minute, name, rests)
         subject, tags = owner
-        if tag != tags.member(entry, place):
+        if tag != tags.like(tag, entry, place):
             return _ANOTHER
         return self._derived(shape, minute, subject, rests)
 
@@ -349,13 +349,9 @@ class _Replayer:
             return derived
         return UNOPENED if check_entry.possible(active, shape, minute, rests) else derived
 
-    def _unnamed(
-        self, shape: Shape, minute: int, name: bytes, rests: bytes, tag: bytes
-    ) -> str | None:
+    def _unnamed(self, shape: Shape, minute: int, name: bytes, rests: bytes) -> str | None:
         """Check an answer about somebody without a key: only an erasure explains that it rests on
         an instruction. Otherwise it must be what everybody gets who gave none."""
-        if not entry_owners.is_tag(tag):
-            return _UNWRITTEN
         if (active := shape.active or self._active(shape)) is None:
             return self._without_plan(shape.reading, rests)
         if rests == _NOBODY:

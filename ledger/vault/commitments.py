@@ -39,12 +39,10 @@ _ENTRY_DOMAIN = b"sovereign/entry/v1\0"
 _EVENT_INFO = b"sovereign/event/v1\0"
 _READING_INFO = b"sovereign/reading/v2\0"
 _POSITION_INFO = b"sovereign/position/v1\0"
-_PERSON_INFO = b"sovereign/on-behalf-of/v1\0"
 _PAD_SIZE = 8
+OPENABLE_TAG_SIZE = 32  # bytes of the tag of a read-log entry that can be opened alone
+_TAG_OF_KEY = blake2s(person=b"read-tag")
 _MASKED = re.compile(r"[0-9a-f]{16}")
-PERSON_SIZE = 64  # bytes: longest id of a person on whose behalf a service asks
-_PERSON = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
-_MASKED_PERSON = re.compile(r"[0-9a-f]{128}")
 _LABELLED = KEY_SIZE + 32
 _HEAD = _LABELLED + 8
 _ROW = 8 + TAG_SIZE + SALT_SIZE + HALF
@@ -184,7 +182,10 @@ def read_log_key(data_key: bytes, origin: str) -> bytes:
 
 
 class EntryTags:
-    """Computes one customer's pseudonyms in one read log, from their `read_log_key`."""
+    """Computes one customer's tags in a read log of an earlier version, from their `read_log_key`.
+
+    A tag of 24 bytes. Whoever shows that one is somebody's shows the key of all of them.
+    """
 
     __slots__ = ("names",)
 
@@ -192,13 +193,13 @@ class EntryTags:
         self.names = _named(key)
 
     def at(self, index: int) -> str:
-        """The customer's pseudonym in entry `index`, in hex."""
+        """The customer's tag in entry `index`, in hex."""
         name = self.names.copy()
         name.update(index.to_bytes(8))
         return name.hexdigest()
 
     def member(self, index: int, place: int) -> str:
-        """The customer's pseudonym at `place` of the list that entry `index` names, in hex."""
+        """The customer's tag at `place` of the list that entry `index` names, in hex."""
         name = self.names.copy()
         name.update((index << 32 | place).to_bytes(12))
         return name.hexdigest()
@@ -214,7 +215,7 @@ def position_key(pseudonym: bytes) -> bytes:
 
 
 class PositionPads:
-    """Computes the pads that mask one customer's positions in one read log: 8 bytes each."""
+    """Computes the pads, 8 bytes, of a customer's positions in a read log of an earlier version."""
 
     __slots__ = ("keyed",)
 
@@ -234,6 +235,51 @@ class PositionPads:
         return int.from_bytes(pad.digest())
 
 
+class EntryKeys:
+    """Derives the key of each entry of a read log about one customer: 32 bytes.
+
+    The key opens this entry alone: its tag is a hash of the key, and the first 8 bytes of the key
+    are the pad of the position. Nothing about another entry follows from it.
+    """
+
+    __slots__ = ("keyed", "position_key")
+
+    def __init__(self, position_key: bytes) -> None:
+        self.position_key = position_key
+        self.keyed = blake2s(key=position_key)
+
+    def of(self, index: int, place: int | None = None) -> bytes:
+        """The key of entry `index`, or of the decision at `place` of the list that it names."""
+        derived = self.keyed.copy()
+        at = index.to_bytes(8) if place is None else (index << 32 | place).to_bytes(12)
+        derived.update(at)
+        return derived.digest()
+
+    def pad(self, tag: str, index: int, place: int | None = None) -> int:
+        """The pad of the position beside `tag`, in an entry of this version or an earlier one."""
+        if is_openable(tag):
+            return entry_pad(self.of(index, place))
+        pads = PositionPads(self.position_key)
+        return pads.at(index) if place is None else pads.member(index, place)
+
+
+def entry_tag(key: bytes) -> str:
+    """The tag, 32 bytes in hex, of the entry that `key` opens: a commitment to the key."""
+    tag = _TAG_OF_KEY.copy()
+    tag.update(key)
+    return tag.hexdigest()
+
+
+def entry_pad(key: bytes) -> int:
+    """The pad of the position in the entry that `key` opens."""
+    return int.from_bytes(key[:_PAD_SIZE])
+
+
+def is_openable(tag: str) -> bool:
+    """Whether a tag is of an entry that can be opened alone; those of earlier versions cannot."""
+    return len(tag) == 2 * OPENABLE_TAG_SIZE
+
+
 def masked(position: int | None, pad: int) -> str:
     """What an entry says of the consent-log entry that it rests on; None: it rests on none."""
     return f"{(0 if position is None else position + 1) ^ pad:016x}"
@@ -247,74 +293,47 @@ def unmasked(text: str, pad: int) -> int | None:
     return position - 1 if position else None
 
 
-def masked_person(person: str, key: bytes, index: int) -> str:
-    """What entry `index` says of the person on whose behalf a service asked, under `position_key`.
-
-    Every id has the same length there, and the same id looks different in every entry. Raises
-    ValueError for what is not an id: see `require_person`.
-    """
-    require_person(person)
-    padded = int.from_bytes(person.encode().ljust(PERSON_SIZE, b"\0"))
-    return f"{padded ^ _person_pad(key, index):0{2 * PERSON_SIZE}x}"
-
-
-def unmasked_person(text: str, key: bytes, index: int) -> str:
-    """The id that `masked_person` masked. Raises ValueError if it never gives `text`."""
-    if not is_masked_person(text):
-        raise ValueError(f"a masked id has 128 hexadecimal digits, found {text[:32]!r}")
-    padded = (int(text, 16) ^ _person_pad(key, index)).to_bytes(PERSON_SIZE)
-    person = padded.rstrip(b"\0").decode("latin-1")
-    require_person(person)
-    return person
-
-
-def require_person(text: str) -> None:
-    """Raises ValueError for an id of a person that no read-log entry has."""
-    if not _PERSON.fullmatch(text):
-        raise ValueError(
-            f"want an id of 1 to {PERSON_SIZE} letters, digits and ._@+- that begins with a letter "
-            f"or digit, found {text[:32]!r}"
-        )
-
-
-def is_masked_person(text: object) -> bool:
-    return isinstance(text, str) and _MASKED_PERSON.fullmatch(text) is not None
-
-
-def _person_pad(key: bytes, index: int) -> int:
-    return int.from_bytes(hmac.digest(key, _PERSON_INFO + index.to_bytes(8), "sha512"))
-
-
-class ReadLogTags(EntryTags):
-    """Computes one customer's pseudonyms in one read log and in its index, from their data key.
+class ReadLogTags:
+    """Computes one customer's tags in one read log and pseudonym in its index, from their data key.
 
     The customer's key for this log is derived once. It is cached and dropped together with the data
     key: see `Vault.read_log_tags`.
     """
 
-    __slots__ = ("key", "origin", "pads", "position_key", "pseudonym")
+    __slots__ = ("key", "keys", "origin", "pseudonym")
 
     def __init__(self, data_key: bytes, origin: str) -> None:
         self.origin = origin
         self.pseudonym = read_log_tag(data_key, f"{origin}#index", 0)
         self.key = read_log_key(data_key, origin)
-        self.position_key = position_key(self.pseudonym)
-        self.pads = PositionPads(self.position_key)
-        super().__init__(self.key)
+        self.keys = EntryKeys(position_key(self.pseudonym))
+
+    @property
+    def position_key(self) -> bytes:
+        """See `position_key`."""
+        return self.keys.position_key
+
+    def like(self, tag: str, index: int, place: int | None = None) -> str:
+        """The customer's tag in entry `index`, or at `place` of its list, in the form of `tag`."""
+        if is_openable(tag):
+            return entry_tag(self.keys.of(index, place))
+        earlier = EntryTags(self.key)
+        return earlier.at(index) if place is None else earlier.member(index, place)
 
 
 def of_list(tags: Sequence[ReadLogTags], index: int) -> tuple[list[str], list[int]]:
-    """`member` of each customer's tags and of their pads, in the order of entry `index`'s list.
+    """Tag and pad of each customer in the list of entry `index`, in its order.
 
     In one loop without calls of Python, because a batch has thousands of customers.
     """
     given, pads, first = list[str](), list[int](), index << 32
     for place, each in enumerate(tags, first):
-        name, pad, at = each.names.copy(), each.pads.keyed.copy(), place.to_bytes(12)
-        name.update(at)
-        pad.update(at)
-        given.append(name.hexdigest())
-        pads.append(int.from_bytes(pad.digest()))
+        derived, tag = each.keys.keyed.copy(), _TAG_OF_KEY.copy()
+        derived.update(place.to_bytes(12))
+        key = derived.digest()
+        tag.update(key)
+        given.append(tag.hexdigest())
+        pads.append(int.from_bytes(key[:_PAD_SIZE]))
     return given, pads
 
 

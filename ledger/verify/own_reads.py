@@ -33,8 +33,7 @@ from ledger.tlog.checkpoint import MalformedCheckpointError
 from ledger.tlog.fetcher import LogSource, UnreadableError
 from ledger.tlog.policy import LogPolicyError
 from ledger.tlog.signed_note import NoteError
-from ledger.vault import commitments
-from ledger.verify import announced_read_logs, read_keys
+from ledger.verify import announced_read_logs, masked_persons, read_keys
 from ledger.verify.announced_read_logs import AnnouncedLog, UnsoundLogError
 from ledger.verify.cli import printable, read
 from ledger.verify.read_keys import ReadKeys, ReadKeysError
@@ -292,7 +291,7 @@ def _for_person(person: str | None) -> str:
     """On whose behalf a service asked, if it named somebody; masked without the key."""
     if person is None:
         return ""
-    masked = commitments.is_masked_person(person)
+    masked = masked_persons.is_masked_person(person)
     return f" on behalf of {'somebody' if masked else person}"
 
 

@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 from ledger.vault import commitments
+from ledger.verify import masked_persons
 
 ABOUT_ONE = frozenset({"evaluate", "read"})
 STATISTICS = "statistics"  # counted into totals: nothing of anybody left
@@ -22,7 +23,8 @@ _ENTRY = _WORDING | {"action", "at", "cohort", "consent", "determined_by", "subj
 _OPTIONAL = frozenset({"answered", "mode", "on_behalf_of"})
 _BATCH = frozenset({"action", "at", "consent", "decisions", "list", "service"})
 _TEXTS = ("action", "at", "plan", "reason", "scene", "service")
-_TAG, _DIGEST = re.compile(r"[0-9a-f]{48}"), re.compile(r"[0-9a-f]{64}")
+_TAG = re.compile(r"[0-9a-f]{64}|[0-9a-f]{48}")  # 24 bytes in entries of earlier versions
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _MASKED = re.compile(r"[0-9a-f]{16}")  # a position, since version 2 of the file of read keys
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
@@ -45,7 +47,7 @@ def parse(leaf: bytes) -> dict[str, Any]:
     _require_texts(entry)
     _require_wording(entry)
     if "on_behalf_of" in entry:
-        masked = commitments.is_masked_person(entry["on_behalf_of"])
+        masked = masked_persons.is_masked_person(entry["on_behalf_of"])
         _want(action == "read" and masked, "a masked id, in a read of one customer")
     sets = (entry["cohort"], entry.get("answered"))
     if action in ABOUT_ONE:

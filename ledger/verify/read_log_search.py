@@ -17,8 +17,8 @@ from ledger.tlog.compact_range import Frontier
 from ledger.tlog.fetcher import LogSource
 from ledger.tlog.merkle import Hash, leaf_hash
 from ledger.vault import commitments, number_sets
-from ledger.vault.commitments import EntryTags, PositionPads
-from ledger.verify import read_log_entry
+from ledger.vault.commitments import EntryKeys, EntryTags
+from ledger.verify import masked_persons, read_log_entry
 from ledger.verify.announced_read_logs import UnsoundLogError, require_sound
 from ledger.verify.cli import read
 from ledger.verify.read_keys import LogKeys
@@ -27,6 +27,7 @@ from ledger.verify.read_log_entry import POLICY, STATISTICS, WITH_LIST, EntryErr
 MAX_NAMED = 1 << 28  # bytes of a list or set
 LIST, SET = "whose list was not given", "whose set was not given"
 NUMBERLESS = "about several, as the file of read keys has no number"
+OLD_KEYS = "whose key the file of read keys, of an earlier version, lacks"
 EARLIER = "of an earlier version, whose sets name nobody"
 
 
@@ -85,7 +86,8 @@ def search(
 
     `anchors`: roots that prefixes of the log must have. Raises UnsoundLogError, UnreadableError.
     """
-    walk = _Walk(keys, EntryTags(keys.tags), number, named, anchors)
+    derived = None if keys.positions is None else EntryKeys(keys.positions)
+    walk = _Walk(EntryTags(keys.tags), derived, number, named, anchors)
     report = auditor.audit(source, trust, check_entry=walk.check)
     require_sound(report)
     if (head := report.head) is None:
@@ -102,8 +104,8 @@ def search(
 class _Walk:
     """One pass over the entries of a log, in order."""
 
-    keys: LogKeys
-    tags: EntryTags
+    earlier: EntryTags
+    derived: EntryKeys | None
     number: int | None
     named: NamedFiles
     anchors: Mapping[int, Hash]
@@ -131,7 +133,7 @@ class _Walk:
         if entry["action"] in WITH_LIST:
             yield from self._listed(index, entry)
         elif entry["subject"] is not None:
-            if entry["subject"] == self.tags.at(index):
+            if self._is_own(entry["subject"], index, None):
                 yield str(index), _members(index, self._unmasked(entry, index, None))
         elif self._answered(index, entry):
             counted = entry["action"] == STATISTICS
@@ -144,20 +146,29 @@ class _Walk:
             self._undecided(LIST, index)
             return
         for place, each in enumerate(read_log_entry.decisions(data, entry)):
-            if each["subject"] == self.tags.member(index, place):
+            if self._is_own(each["subject"], index, place):
                 yield f"{index}/{place}", _members(index, self._unmasked(each, index, place))
+
+    def _is_own(self, tag: str, index: int, place: int | None) -> bool:
+        """Whether the tag is the customer's; undecided if the file of read keys is too old."""
+        if not commitments.is_openable(tag):
+            earlier = self.earlier
+            return tag == (earlier.at(index) if place is None else earlier.member(index, place))
+        if self.derived is None:
+            self._undecided(OLD_KEYS, index)
+            return False
+        return tag == commitments.entry_tag(self.derived.of(index, place))
 
     def _unmasked(self, entry: dict[str, Any], index: int, place: int | None) -> dict[str, Any]:
         """The customer's own entry with the position that it rests on, if it can be told."""
         masked = entry["determined_by"]
-        if self.keys.positions is None or not isinstance(masked, str):
+        if self.derived is None or not isinstance(masked, str):
             return entry
-        pads = PositionPads(self.keys.positions)
-        pad = pads.at(index) if place is None else pads.member(index, place)
+        pad = self.derived.pad(entry["subject"], index, place)
         own = entry | {"determined_by": commitments.unmasked(masked, pad)}
         if (person := entry.get("on_behalf_of")) is None:
             return own
-        return own | {"on_behalf_of": _person(person, self.keys.positions, index)}
+        return own | {"on_behalf_of": _person(person, self.derived.position_key, index)}
 
     def _answered(self, index: int, entry: dict[str, Any]) -> bool:
         """Whether the set that an entry names has the customer's number."""
@@ -180,13 +191,15 @@ class _Walk:
         return self._sets[digest]
 
     def _undecided(self, reason: str, index: int) -> None:
-        self.undecided.setdefault(reason, []).append(index)
+        entries = self.undecided.setdefault(reason, [])
+        if entries[-1:] != [index]:  # one entry has many decisions
+            entries.append(index)
 
 
 def _person(masked: str, key: bytes, index: int) -> str:
     """The person on whose behalf the customer's own entry `index` was read. Raises EntryError."""
     try:
-        return commitments.unmasked_person(masked, key, index)
+        return masked_persons.unmasked_person(masked, key, index)
     except ValueError as error:
         raise EntryError(str(error)) from error
 

@@ -27,6 +27,7 @@ from portal.commands.log import (
     maintenance,
     own_reads,
     replay,
+    sampling,
     state,
     vault,
     witness,
@@ -69,6 +70,7 @@ app.add_typer(maintenance.app)
 app.add_typer(import_consents.app)
 app.add_typer(own_reads.app)
 app.add_typer(settings.app)
+app.add_typer(sampling.app)
 app.add_typer(state.app)
 app.add_typer(replay.app)
 app.add_typer(budget.app, name="budget")

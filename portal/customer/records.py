@@ -57,6 +57,7 @@ def show_reads(request: Request, me: Me, number: PageNumber = 1) -> Response:
         rows=rows,
         decisions=decisions,
         opened=opened,
+        sampled=context(request).sampled.of(me.subject) if number == 1 else [],
         earlier=None if rows.more else product.unattributed_reads(),
         kept=None if rows.more else product.kept_reads(),
         missing=None if rows.more else product.missing_reads(),

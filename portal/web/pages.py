@@ -41,6 +41,7 @@ from portal.web.i18n import Words
 from portal.web.replay_service import Replays
 from steward.oversight.authority_access import AuthorityAccesses
 from steward.oversight.explanations import Explanations, StoredReadLogs
+from steward.oversight.sampled_entries import SampledEntries
 
 PORTAL = Path(__file__).parents[1]
 HERE = PORTAL / "web"
@@ -185,6 +186,10 @@ class PortalContext:
     @cached_property
     def openings(self) -> AuthorityAccesses:
         return AuthorityAccesses(self.product.register())
+
+    @cached_property
+    def sampled(self) -> SampledEntries:
+        return SampledEntries(self.product.register())
 
     @cached_property
     def words(self) -> Mapping[str, Words]:

@@ -15,9 +15,11 @@ from typing import Any, Protocol
 
 from gate.decision.decide import View
 from gate.readlog.batch_entry import BATCH, NAMED, POLICY
-from gate.readlog.writer import tag
+from gate.readlog.writer import pseudonym
 from gate.storage.read_log import ReadLogDatabases
 from ledger.tlog import tiles
+from ledger.vault import commitments
+from ledger.vault.commitments import EntryKeys
 from steward.oversight.register import Register, RegisterEntry, SubjectTagger
 
 EXPLAINED = "explained"
@@ -152,8 +154,8 @@ class Explanations:
                 f"entry {place.index} of {place.log} is not about this customer alone; "
                 "name the entry of a read of this one"
             )
-        mine = tag(self._tagger, subject, place.log, place.index)
-        if entry["subject"] != mine or entry["service"] != explanation.service:
+        logged = entry["subject"] or ""
+        if not self._is_about(subject, place, logged) or entry["service"] != explanation.service:
             raise ExplanationError(
                 f"entry {place.index} of {place.log} was not answered to {explanation.service} "
                 "about this customer; name the entry of your own read"
@@ -163,6 +165,14 @@ class Explanations:
                 f"inputs {sorted(strange)} were not answered by entry {place.index}; it answered "
                 f"{sorted(_answered(entry))}"
             )
+
+    def _is_about(self, subject: str, place: Reference, tag: str) -> bool:
+        """Whether an entry of a read log with this tag is about the customer."""
+        if not commitments.is_openable(tag):
+            return tag == self._tagger.read_log_tag(subject, place.log, place.index).hex()
+        name = pseudonym(self._tagger, subject, place.log)
+        keys = EntryKeys(commitments.position_key(name))
+        return tag == commitments.entry_tag(keys.of(place.index))
 
 
 def _answered(entry: Mapping[str, Any]) -> set[str]:

@@ -246,6 +246,12 @@ MUTANTS = (
         "ledger.tlog.policy:LogPolicy.is_quorum",
         right,
     ),
+    Mutant(
+        71,
+        "tests/ledger/test_sampling.py::test_q13_an_instruction_must_not_contradict_what_was_given",
+        "ledger.verify.sampling.grounds:_denied",
+        nothing,
+    ),
 )
 
 

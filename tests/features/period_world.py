@@ -38,6 +38,7 @@ class Period:
     roots: Path
     since: str
     until: str
+    handed_over: str  # when a regulator's nonce is: after the reads are anchored
 
     def options(self, home: Path) -> list[str]:
         """The arguments of the audit of a copy of the directory."""
@@ -63,17 +64,19 @@ def play(unserved: Path, folder: Path) -> Period:
         with site.serving():
             wait_for(lambda: _stamps(home), "first timestamp")
             since = datetime.now(UTC)
-            _use(site, home, folder)
+            handed_over = _use(site, home, folder)
             until = datetime.now(UTC)
-            wait_for(lambda: _seen_at(home) > until, "cosigned checkpoint of the end")
-            wait_for(lambda: _is_settled(home), "anchor of the last reads")
+            wait_for(lambda: seen_at(home) > until, "cosigned checkpoint of the end")
+            wait_for(lambda: is_settled(home), "anchor of the last reads")
     done("transitions", home / "transitions", "--data-dir", home)
     own_witnesses.stop()
     form = "%Y-%m-%dT%H:%M:%SZ"
-    return Period(home, roots, f"{since:{form}}", f"{until + timedelta(seconds=1):{form}}")
+    end = f"{until + timedelta(seconds=1):{form}}"
+    return Period(home, roots, f"{since:{form}}", end, f"{handed_over:{form}}")
 
 
-def _use(site: Site, home: Path, folder: Path) -> None:
+def _use(site: Site, home: Path, folder: Path) -> datetime:
+    """Give instructions and read; returns a time after which a withdrawal follows."""
     for number, each in enumerate(PEOPLE):
         site.customer(each).switch(SCENE, "allow")
         site.read(SERVICE, SCENE, each, "age")
@@ -83,13 +86,15 @@ def _use(site: Site, home: Path, folder: Path) -> None:
             shutil.copy(read_log / "checkpoint", folder / "earlier-reads")
             size = size_of(read_log)
     wait_for(lambda: size_of(newest_reads(home)) > size, "publication of the later reads")
-    wait_for(lambda: _anchored(home) >= size_of(newest_reads(home)), "anchor of the later reads")
-    count = len(_stamps(home))
+    wait_for(lambda: anchored(home) >= size_of(newest_reads(home)), "anchor of the later reads")
+    count, handed_over = len(_stamps(home)), datetime.now(UTC)
+    time.sleep(1.1)  # times have whole seconds
     site.customer(PEOPLE[0]).switch(SCENE, "withdraw")
     wait_for(lambda: len(_stamps(home)) > count, "timestamp after the withdrawal")
+    return handed_over
 
 
-def _anchored(home: Path) -> int:
+def anchored(home: Path) -> int:
     """How many entries of the newest read log are anchored, as far as the log is published."""
     name, mark = newest_reads(home).name, b'"type":"read-log-anchored"'
     anchors = [
@@ -100,18 +105,18 @@ def _anchored(home: Path) -> int:
     return max((e["size"] for e in anchors if e["origin"].endswith(f"/{name}")), default=0)
 
 
-def _is_settled(home: Path) -> bool:
+def is_settled(home: Path) -> bool:
     """Whether no page was opened lately whose reads are not anchored yet."""
     size = size_of(newest_reads(home))
     time.sleep(2)  # four times the pause between publications
-    return size_of(newest_reads(home)) == size <= _anchored(home)
+    return size_of(newest_reads(home)) == size <= anchored(home)
 
 
 def _stamps(home: Path) -> list[Path]:
     return [*(home / "log" / "consent" / "timestamps").glob("*.tsr")]
 
 
-def _seen_at(home: Path) -> datetime:
+def seen_at(home: Path) -> datetime:
     """When the newest checkpoint was cosigned; the log is idle, so a switch makes a new one."""
     lines = [line for path in days(home) for line in path.read_text().splitlines()]
     note = signed_note.parse(json.loads(lines[-1]))

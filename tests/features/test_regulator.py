@@ -98,6 +98,8 @@ def test_q6_the_regulators_page_is_played_from_an_empty_directory(
     assert len(played) >= 12
     for command, lines in played:
         ran = command.replace(" FROM ", f" {period.since} ").replace(" TO ", f" {period.until} ")
+        ran = ran.replace(" HANDED_OVER ", f" {period.handed_over} ")
+        ran = ran.replace(" COMPANY", f" {period.home}")
         shell = ["/bin/sh", "-c", ran]
         result = subprocess.run(
             shell, capture_output=True, text=True, check=False, cwd=tmp_path, env=env

@@ -54,6 +54,7 @@ BESIDE = {  # commands that write other files or tables, and are made for it
     "keys issue",  # test_api_keys.py, as the next two
     "keys revoke",
     "keys rotate",
+    "open-entries",  # test_sampling.py
     "steward replay",
     "steward run",
     "transitions",

@@ -277,12 +277,10 @@ def require_owner(ledger: Ledger, entry: dict[str, Any], answer: Answer) -> None
     told, tags = answer.told, ledger.read_log_tags(answer.customer, READS)
     assert tags is not None
     index, place = told["entry"], told.get("place")
-    tag, pad = (
-        (tags.at(index), tags.pads.at(index))
-        if place is None
-        else (tags.member(index, place), tags.pads.member(index, place))
-    )
-    assert entry["subject"] == tag
+    tag = entry["subject"]
+    assert commitments.is_openable(tag)
+    assert tag == tags.like(tag, index, place)
+    pad = tags.keys.pad(tag, index, place)
     if "ledger_size" in told:
         assert commitments.unmasked(entry["determined_by"], pad) == told["determined_by"]
 

@@ -70,7 +70,7 @@ def test_whoever_becomes_a_customer_finds_the_reads_from_then_on(
     (tags,) = other.entry_tags([STRANGER], f"test.example/{INSTANCE}")
     theirs = bank.ledger.read_log_tags(STRANGER, f"test.example/{INSTANCE}")
     assert theirs is not None
-    assert tags.at(7) == theirs.at(7)
+    assert tags.keys.of(7) == theirs.keys.of(7)
 
 
 def test_tags_of_a_stranger_are_nobodys(bank: World, tmp_path: Path) -> None:
@@ -79,5 +79,5 @@ def test_tags_of_a_stranger_are_nobodys(bank: World, tmp_path: Path) -> None:
         for ledger in (bank.ledger, bank.ledger, Follower(tmp_path))
     )
     assert bank.ledger.read_log_tags(STRANGER, "t") is None
-    assert first.at(1) == again.at(1) != first.at(2)
-    assert first.at(1) != elsewhere.at(1), "no key that is stored derives them"
+    assert first.keys.of(1) == again.keys.of(1) != first.keys.of(2)
+    assert first.keys.of(1) != elsewhere.keys.of(1), "no key that is stored derives them"

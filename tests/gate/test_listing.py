@@ -28,6 +28,7 @@ from gate.storage.statement import SqliteRunner
 from gate.storage.tables import ENTRIES, LOG, MEMBERS
 from ledger.events.envelope import Granted, SyntheticReleased, TriggerSet, Withdrawn
 from ledger.follower import Follower
+from ledger.vault import commitments
 from steward.oversight.explanations import Explanation, ExplanationError, Explanations, Reference
 from steward.oversight.register import Register
 from tests.gate.scenes import SCENES
@@ -100,7 +101,8 @@ def test_g45_a_decision_of_the_list_says_what_an_entry_of_its_own_would(bank: Wo
     found = batch_entry.listing(kept(bank, index), named)
     tags = bank.ledger.entry_tags(EVERYBODY, bank.gate.journal.log.origin)
     for place, alone in enumerate(ruled(bank, EVERYBODY)):
-        reading, pad = found.entry(named, place), tags[place].pads.member(index, place)
+        reading = found.entry(named, place)
+        pad = commitments.entry_pad(tags[place].keys.of(index, place))
         assert reading.encode() == alone.entry(reading.subject, pad)
 
 

@@ -21,7 +21,7 @@ from gate.replay.replay import replay
 from gate.replay.report import ReplayReport
 from ledger.events.envelope import Granted, SyntheticReleased
 from ledger.follower import Follower
-from ledger.vault import commitments
+from ledger.verify import masked_persons
 from tests.gate.hostile import Case, Tokens, play
 from tests.gate.scenes import SCENES
 from tests.gate.world import INSTANCE, NOON, World, shipped, world
@@ -55,11 +55,11 @@ def replayed(home: Path) -> ReplayReport:
 
 @given(PERSONS, KEYS, st.integers(0, 1 << 40))
 def test_g161_what_is_masked_is_unmasked_again(person: str, key: bytes, index: int) -> None:
-    masked = commitments.masked_person(person, key, index)
-    assert len(masked) == 2 * commitments.PERSON_SIZE
-    assert commitments.unmasked_person(masked, key, index) == person
+    masked = masked_persons.masked_person(person, key, index)
+    assert len(masked) == 2 * masked_persons.PERSON_SIZE
+    assert masked_persons.unmasked_person(masked, key, index) == person
     with pytest.raises(ValueError, match="want an id"):  # 64 random bytes are no id
-        commitments.unmasked_person(masked, key, index + 1)
+        masked_persons.unmasked_person(masked, key, index + 1)
 
 
 def test_g161_the_customer_finds_the_person_and_the_public_log_does_not_name_them(
@@ -106,7 +106,7 @@ class Forged:
 def masked_at(bank: World, index: int) -> str:
     tags = bank.ledger.read_log_tags("c1", bank.gate.journal.log.origin)
     assert tags is not None
-    return commitments.masked_person("e.mueller", tags.position_key, index)
+    return masked_persons.masked_person("e.mueller", tags.position_key, index)
 
 
 LIES: dict[str, Callable[[str], str]] = {

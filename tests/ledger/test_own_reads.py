@@ -18,11 +18,12 @@ from ledger.tlog.compact_range import Frontier
 from ledger.tlog.fetcher import UnreadableError
 from ledger.tlog.writer import Log
 from ledger.vault import commitments
-from ledger.vault.commitments import EntryTags, ReadLogTags
-from ledger.verify import own_reads, read_keys, read_log_entry
+from ledger.vault.commitments import EntryKeys, EntryTags, PositionPads, ReadLogTags
+from ledger.verify import masked_persons, own_reads, read_keys, read_log_entry
 from ledger.verify.announced_read_logs import UnsoundLogError, require_sound
 from ledger.verify.read_keys import ReadKeys, ReadKeysError
 from ledger.verify.read_log_entry import EntryError
+from ledger.verify.read_log_search import OLD_KEYS
 
 SIGNER = signed_note.generate("bank.example/reads-1a2b3c4d")
 CONSENT_SIGNER = signed_note.generate("bank.example/consent")
@@ -50,11 +51,16 @@ def entry(**members: Any) -> dict[str, Any]:
 
 
 def about(data_key: bytes, index: int) -> dict[str, Any]:
-    return entry(subject=ReadLogTags(data_key, ORIGIN).at(index))
+    """As earlier versions wrote it."""
+    return entry(subject=earlier(data_key).at(index))
+
+
+def earlier(data_key: bytes) -> EntryTags:
+    return EntryTags(commitments.read_log_key(data_key, ORIGIN))
 
 
 def listing(index: int, *keys: bytes) -> bytes:
-    tags = (ReadLogTags(key, ORIGIN).member(index, place) for place, key in enumerate(keys))
+    tags = (earlier(key).member(index, place) for place, key in enumerate(keys))
     return commitments.canonical({"decisions": [[t, 3, 0] for t in tags], "wordings": [WORDING]})
 
 
@@ -135,7 +141,7 @@ def test_g133_every_entry_of_the_customer_is_found_and_no_other(
         many(None, "table") | {"cohort": None},  # refused
         many(SET, "table"),
         many(SET, "search"),
-        entry(action="evaluate", subject=ReadLogTags(MINE, ORIGIN).at(10)),
+        entry(action="evaluate", subject=earlier(MINE).at(10)),
     )
     for each in (*lists, SET, b"\xff\xbf"):
         given.name(each)
@@ -421,12 +427,13 @@ def test_g133_the_log_is_the_one_that_the_consent_log_anchored(
 def test_g147_the_customer_sees_what_each_entry_rests_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], *, newer: bool
 ) -> None:
-    tags = ReadLogTags(MINE, ORIGIN)
+    tags, old = ReadLogTags(MINE, ORIGIN), earlier(MINE)
+    pads = PositionPads(tags.position_key)
     data = commitments.canonical(
         {
             "decisions": [
-                [tags.member(2, 0), commitments.masked(9, tags.pads.member(2, 0)), 0],
-                [tags.member(2, 1), 4, 0],  # as earlier versions wrote it
+                [old.member(2, 0), commitments.masked(9, pads.member(2, 0)), 0],
+                [old.member(2, 1), 4, 0],
             ],
             "wordings": [WORDING],
         }
@@ -435,7 +442,7 @@ def test_g147_the_customer_sees_what_each_entry_rests_on(
     given = Given(
         tmp_path,
         *(
-            about(MINE, at) | {"determined_by": commitments.masked(each, tags.pads.at(at))}
+            about(MINE, at) | {"determined_by": commitments.masked(each, pads.at(at))}
             for at, each in enumerate(rests)
         ),
         batch(data, 2),
@@ -464,8 +471,8 @@ def test_g161_the_customer_sees_on_whose_behalf_a_service_asked(
 ) -> None:
     tags = ReadLogTags(MINE, ORIGIN)
     read = about(MINE, 0) | {
-        "determined_by": commitments.masked(3, tags.pads.at(0)),
-        "on_behalf_of": commitments.masked_person("e.mueller", tags.position_key, 0),
+        "determined_by": commitments.masked(3, PositionPads(tags.position_key).at(0)),
+        "on_behalf_of": masked_persons.masked_person("e.mueller", tags.position_key, 0),
     }
     given = Given(tmp_path, read, about(MINE, 1))
     if newer:
@@ -482,7 +489,7 @@ def test_g161_own_reads_refuses_a_person_that_no_journal_writes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tags = ReadLogTags(MINE, ORIGIN)
-    rests = {"determined_by": commitments.masked(3, tags.pads.at(0))}
+    rests = {"determined_by": commitments.masked(3, PositionPads(tags.position_key).at(0))}
     given = Given(tmp_path, about(MINE, 0) | rests | {"on_behalf_of": "ab" * 64})
     positions = {ORIGIN: tags.position_key}
     keys = ReadKeys({ORIGIN: commitments.read_log_key(MINE, ORIGIN)}, NUMBER, positions)
@@ -491,11 +498,41 @@ def test_g161_own_reads_refuses_a_person_that_no_journal_writes(
     assert "want an id" in capsys.readouterr().err
 
 
+def own_entry(index: int, place: int | None = None, position: int | None = 3) -> tuple[str, str]:
+    """Tag and masked position of my entry, as this version writes them."""
+    key = ReadLogTags(MINE, ORIGIN).keys.of(index, place)
+    return commitments.entry_tag(key), commitments.masked(position, commitments.entry_pad(key))
+
+
+@pytest.mark.parametrize("newer", [True, False])
+def test_g300_own_entries_are_found_by_the_keys_that_open_them_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], *, newer: bool
+) -> None:
+    tag, rests = own_entry(0)
+    row = [*own_entry(2, 1, 9), 0]
+    data = commitments.canonical(
+        {"decisions": [["4b" * 32, "5b" * 8, 0], row, row], "wordings": [WORDING]}
+    )
+    mine = entry(subject=tag, determined_by=rests)
+    given = Given(tmp_path, mine, mine, batch(data, 3))
+    given.name(data)
+    if newer:
+        positions = {ORIGIN: ReadLogTags(MINE, ORIGIN).position_key}
+        keys = ReadKeys({ORIGIN: commitments.read_log_key(MINE, ORIGIN)}, NUMBER, positions)
+        (tmp_path / "keys").write_bytes(keys.encode())
+    assert given.run("--json") == (0 if newer else 3)
+    result = json.loads(capsys.readouterr().out)
+    found = [(each["place"].partition("#")[2], each["determined_by"]) for each in result["own"]]
+    assert found == ([("0", 3), ("2/1", 9)] if newer else [])
+    undecided = {} if newer else {OLD_KEYS: [0, 1, 2]}
+    assert result["logs"][0]["undecided"] == undecided
+
+
 def test_g135_the_file_has_one_key_for_each_log_and_no_more() -> None:
     tags = ReadLogTags(MINE, ORIGIN)
     key = commitments.read_log_key(MINE, ORIGIN)
-    assert EntryTags(key).at(7) == tags.at(7) == commitments.read_log_tag(MINE, ORIGIN, 7).hex()
-    assert EntryTags(key).member(7, 1) == tags.member(7, 1)
+    assert EntryTags(key).at(7) == commitments.read_log_tag(MINE, ORIGIN, 7).hex()
+    assert EntryKeys(tags.position_key).of(7, 1) == tags.keys.of(7, 1)
     assert key != commitments.read_log_key(MINE, f"{ORIGIN}x")
     assert key not in MINE
     assert tags.pseudonym not in (bytes.fromhex(EntryTags(key).at(each)) for each in range(64))

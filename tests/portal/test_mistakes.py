@@ -106,6 +106,7 @@ TYPED_WRONG = {
     "import-consents": "import-consents {junk} --source x --data-dir {typo}",
     "jobs": "jobs --data-dir {typo}",
     "named-files": "named-files {root}/out --data-dir {typo}",
+    "open-entries": "open-entries {junk} --out {root}/out --by x --data-dir {typo}",
     "transitions": "transitions {root}/out --data-dir {typo}",
     "jobs as JSON": "jobs --json --data-dir {typo}",
     "processing-record": "processing-record astrology --demo --data-dir {typo}",
