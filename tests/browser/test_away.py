@@ -12,7 +12,7 @@ OFF, ON = f"#{SCENE}-withdraw", f"#{SCENE}-allow"
 
 
 def allowed(visit: Open, subject: str) -> Page:
-    page = visit("/customer", subject=subject)
+    page = ready(visit("/customer", subject=subject))
     page.click(ON)
     expect(page.locator(ON)).to_have_attribute("aria-pressed", "true")
     return page
@@ -33,7 +33,7 @@ def test_a_withdrawal_without_a_connection_is_kept_and_sent_later(
 
 
 def test_a_permission_without_a_connection_is_never_sent(visit: Open, house: Product) -> None:
-    page = visit("/customer", subject="c00044")
+    page = ready(visit("/customer", subject="c00044"))
     page.context.set_offline(True)
     page.click(ON)
     expect(page.locator("#away")).to_contain_text("never sent later")
@@ -65,6 +65,8 @@ def test_who_is_signed_out_meanwhile_is_told_that_nothing_was_recorded(
     visit: Open, house: Product, subject: str, javascript: bool
 ) -> None:
     page = visit("/customer", subject=subject, javascript=javascript)
+    if javascript:
+        ready(page)
     page.click(ON)
     settled(page)
     expect(page.locator(ON)).to_have_attribute("aria-pressed", "true")
@@ -78,6 +80,12 @@ def test_who_is_signed_out_meanwhile_is_told_that_nothing_was_recorded(
     wished = OFF if javascript else ON  # a withdrawal is kept, if there is a script to keep it
     expect(page.locator(wished)).to_have_attribute("aria-pressed", "true")
     assert granted(house, subject, SCENE) is not javascript
+
+
+def ready(page: Page) -> Page:
+    """Once the page has the script that is loaded last."""
+    page.locator("#away[data-listens]").wait_for(state="attached")
+    return page
 
 
 def signed_in(page: Page, subject: str) -> None:

@@ -23,6 +23,13 @@ def test_times_are_in_the_readers_zone(visit: Open) -> None:
     assert stated.endswith(" UTC"), "it still says the moment in UTC"
 
 
+def test_times_in_what_a_press_brought_are_in_the_readers_zone(visit: Open) -> None:
+    place = "/customer/scenes/nearest-branch"
+    page = visit(place, subject="c00054", zone="Asia/Tokyo", language="en")
+    page.click("#nearest-branch-allow")
+    expect(page.locator(".facts time")).to_have_text(re.compile(r"GMT\+9|JST"))
+
+
 def test_without_a_script_times_say_utc(visit: Open) -> None:
     page = visit("/customer/reads", subject="c00022", javascript=False, language="en")
     page.reload()

@@ -86,5 +86,6 @@ async function fetched(address, options = {}) {
   return reply;
 }
 
+place.dataset.listens = "";
 show();
 send();

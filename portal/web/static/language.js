@@ -1,6 +1,5 @@
-// Times in the reader's zone, and a choice of another language that loses nothing that was typed.
-// Without it times are in UTC, which they say.
-const KEPT = "sovereign-typed"; // in the session storage: it stays in this tab
+// Times in the reader's zone; a choice of language that loses nothing typed; a script that can come later.
+const KEPT = "sovereign-typed"; // stays in this tab
 const root = document.documentElement;
 
 function local(time) {
@@ -17,7 +16,7 @@ function localise(part) {
   for (const each of part.querySelectorAll("time[datetime]:not([data-local])")) local(each);
 }
 
-// Fields that somebody types or chooses in; none that is hidden, secret or a file.
+// No field that is hidden, secret or a file.
 function typed() {
   const fields = [...document.querySelectorAll("main input, main textarea, main select")];
   return fields.filter((each) => !["hidden", "password", "file", "submit"].includes(each.type));
@@ -43,6 +42,10 @@ function restore() {
 }
 
 localise(document);
-document.addEventListener("htmx:afterSettle", () => localise(document));
+document.addEventListener("htmx:after:settle", () => localise(document));
 document.querySelector("[data-languages]")?.addEventListener("submit", keep);
-addEventListener("load", restore);
+addEventListener("load", () => {
+  restore();
+  const later = document.querySelector("[data-later]");
+  if (later) setTimeout(() => import(later.dataset.later), 1000);
+});
