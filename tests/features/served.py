@@ -197,7 +197,8 @@ class Site:
         """Wait until each of these jobs has run once since the start."""
 
         def all_ran() -> bool:
-            known = httpx.get(f"{self.address}/healthz", verify=PLAIN).json()["jobs"]
+            answer = httpx.get(f"{self.address}/healthz", timeout=PATIENCE_S, verify=PLAIN)
+            known = answer.json()["jobs"]
             return all(known[name]["last_finished"] for name in jobs)
 
         wait_for(all_ran, f"first run of {', '.join(jobs)}")

@@ -23,7 +23,7 @@ from standardwebhooks.webhooks import Webhook
 
 from tests.features.catalogue import feature
 from tests.features.loopback import PLAIN, free_port
-from tests.features.served import ROOT, Site, sovereign, wait_for
+from tests.features.served import PATIENCE_S, ROOT, Site, sovereign, wait_for
 
 CUSTOMERS = 60
 SCENE = "lead-scoring"
@@ -77,7 +77,8 @@ class Crm:
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": webhook.sign(delivery, now, body.decode(errors="replace")),
         } | {name.replace("_", "-"): value for name, value in changed.items()}
-        return httpx.post(f"{self.address}{PATH}", content=body, headers=headers, verify=PLAIN)
+        place = f"{self.address}{PATH}"
+        return httpx.post(place, content=body, headers=headers, timeout=PATIENCE_S, verify=PLAIN)
 
     def tell(self, customer: str, kind: str, **more: Any) -> str:
         """Deliver an interaction; the delivery's id."""
