@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -98,6 +99,20 @@ def wait_for(look: Callable[[], T | None], what: str) -> T:
         assert time.monotonic() < deadline, f"no {what} within {PATIENCE_S} s"
         pause(0.1)
     return result
+
+
+def copy_published(home: Path, to: Path) -> None:
+    """Copy `home/log` while it is served: again, if a file was replaced in the middle."""
+
+    def whole() -> bool:
+        shutil.rmtree(to, ignore_errors=True)
+        try:
+            shutil.copytree(home / "log", to, ignore=shutil.ignore_patterns("*.tmp"))
+        except shutil.Error:
+            return False
+        return True
+
+    wait_for(whole, "copy of what is published")
 
 
 def pause(seconds: float) -> None:

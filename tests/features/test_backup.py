@@ -10,7 +10,7 @@ from threading import Event, Thread
 import pytest
 
 from tests.features.conftest import _run, prepared
-from tests.features.served import INSTALLED, Site, done, sovereign, views, wait_for
+from tests.features.served import INSTALLED, Site, copy_published, done, sovereign, views, wait_for
 
 SCENE, SERVICE, FIELD = "recommendation", "recommender", "age"
 GRANTING, WITHDRAWING, ERASED_BEFORE, ERASED_AFTER, TOGGLING = (
@@ -48,7 +48,7 @@ def rescued(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rescued]:
             assert acknowledged, "somebody changed their mind while it was made"
         done("erase", ERASED_AFTER, "--data-dir", home)
         done("export", home / "log/consent", "--states", home / "log/state", "--data-dir", home)
-        shutil.copytree(home / "log", folder / "log")  # before the backup: jobs write entries, too
+        copy_published(home, folder / "log")  # before the backup: jobs write entries, too
         done("backup", folder / "second", "--without-keys", "--data-dir", home)
     shutil.rmtree(home)
     restored = folder / "elsewhere"

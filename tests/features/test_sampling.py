@@ -31,7 +31,7 @@ from tests.features.period_world import (
     newest_reads,
     size_of,
 )
-from tests.features.served import Site, done, pause, sovereign, wait_for
+from tests.features.served import Site, copy_published, done, pause, sovereign, wait_for
 
 READS = 6  # entries that `use` makes, at least
 ALL = 1000  # more than there are: every entry is drawn
@@ -129,7 +129,7 @@ def bank(unserved: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         size = size_of(home / "log" / "consent")
         site.customer(PEOPLE[2]).switch(SCENE, "allow")
         wait_for(lambda: witnessed(home) > size, "newer checkpoint")
-        shutil.copytree(home / "log", made.copy / "log")
+        copy_published(home, made.copy / "log")
         yield made
     own_witnesses.stop()
 
@@ -429,5 +429,5 @@ def _announced(home: Path, kind: str) -> bool:
 
 def _redrawn(bank: Sampled, out: Path, at: str) -> bool:
     shutil.rmtree(bank.copy)
-    shutil.copytree(bank.home / "log", bank.copy / "log")
+    copy_published(bank.home, bank.copy / "log")
     return bank.draw(out, **{"handed-over": at}) == 0
