@@ -37,8 +37,8 @@ def upgrade() -> None:
 
 def _indexes() -> None:
     active = text("status <> 'closed'")
-    for name, columns in (("case_active_due", ["due", "id"]), ("case_active_age", ["opened", "id"])):
-        op.create_index(name, "cases", columns, sqlite_where=active, postgresql_where=active)
+    for name, column in (("case_active_due", "due"), ("case_active_age", "opened")):
+        op.create_index(name, "cases", [column, "id"], sqlite_where=active, postgresql_where=active)
     op.create_index("case_by_due", "cases", ["status", "due", "id"])
     op.create_index("case_by_age", "cases", ["status", "opened", "id"])
     op.create_index("case_due", "cases", ["due", "id"])
