@@ -33,15 +33,17 @@ Selected = Annotated[list[str], Form()]
 
 def case_filter(
     state: QueueState = QueueState.ACTIVE,
-    kind: ChangeKind | str = "",
+    kind: Annotated[str, Query(max_length=40)] = "",
     scene: Annotated[str, Query(max_length=100)] = "",
     assignee: Annotated[str, Query(max_length=MAX_NAME)] = "",
     sort: QueueOrder = QueueOrder.DEADLINE,
 ) -> CaseFilter:
     """What the address asks for; an empty value is any. Raises MalformedFormError."""
-    if kind and not isinstance(kind, ChangeKind):
-        raise MalformedFormError(f"want a kind of {[*ChangeKind]}, found {kind[:40]!r}")
-    return CaseFilter(state, kind or None, scene or None, assignee or None, sort)
+    if kind and kind not in [*ChangeKind]:
+        raise MalformedFormError(f"want one of {[*ChangeKind]} as kind, found {kind!r}")
+    return CaseFilter(
+        state, ChangeKind(kind) if kind else None, scene or None, assignee or None, sort
+    )
 
 
 Wanted = Annotated[CaseFilter, Depends(case_filter)]

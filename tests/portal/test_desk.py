@@ -16,7 +16,7 @@ from tests.portal.conftest import Clock, browser, sign_in
 from tests.portal.desk import ME, TEXT, furnish, say
 
 PAGES = ["/desk", "/desk/cases", "/desk/cases/1", "/desk/cases/1/customers", "/desk/reviews"]
-PAGES += ["/desk/cases?state=all&sort=newest&assignee=-", "/desk/contracts"]
+PAGES += ["/desk/cases?state=all&kind=withdrawal&sort=newest&assignee=-", "/desk/contracts"]
 PAGES += ["/desk/agreements", "/desk/jobs"]
 WRITES = {
     "/desk/cases/1/take": {},

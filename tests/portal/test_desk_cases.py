@@ -108,3 +108,16 @@ def test_p7_16_the_search_is_about_the_customer_and_names_the_case(
     ((search, private),) = office.register.of(ME, SEARCHED)
     assert search.open == {"by": "account-manager", "ground": "case"}
     assert private == {"reason": "case 1: a letter"}
+
+
+def test_p7_14_a_conflict_names_the_case_above_the_present_state(
+    desk: TestClient, office: Office, clock: Clock
+) -> None:
+    stale = {"case": f"1.{office.cases.case(1).version}", "note": "reviewed"}
+    office.cases.comment(1, "bo", "wait for me", clock())
+    for act in ("take", "close"):
+        answer = desk.post(f"/desk/queue/{act}", data=stale, headers={"Accept": "text/html"})
+        assert answer.status_code == 409
+        assert "Case 1 has changed meanwhile" in answer.text
+        assert 'href="/desk/cases/1"' in answer.text
+    assert [each.id for each in office.cases.open_cases()] == [1]
