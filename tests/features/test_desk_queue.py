@@ -174,7 +174,7 @@ def test_p7_16_proposals_are_folded_and_have_pages(
     for number in range(27):
         text = f"We will refund the fee of booking {number}."
         body = {"subject": customer.subject, "text": text}
-        assert site.ask("care-desk", "/v1/proposals", body).json()["waits"]
+        assert site.ask("branch-finder", "/v1/proposals", body).json()["waits"]
     first = manager.page("/desk/reviews")
     assert first.html.count("<details>") == 25
     assert 'href="?page=2"' in first.html
