@@ -27,7 +27,7 @@ from portal.customer import (
     signing,
 )
 from portal.customer import routes as customer
-from portal.desk import intake
+from portal.desk import case_routes, intake
 from portal.desk import routes as desk
 from portal.desk.office import Office
 from portal.operations.job_results import JobResults
@@ -68,6 +68,7 @@ _ROUTED = (  # the first that fits answers
     regulator,
     openings,
     desk,
+    case_routes,
     intake,
 )
 

@@ -14,6 +14,7 @@ from threading import Lock
 
 from gate.reads.request import ReadRequest
 from gate.state import consent_bits
+from ledger.events.envelope import Instruction
 from ledger.verify.read_log_rules import ReadLogFacts
 from portal.auth.session import STEWARD, Sessions
 from portal.operations.wiring import Product
@@ -23,6 +24,7 @@ from steward.agreements.health import Advice, AgreementHealth, Freshness, Health
 from steward.agreements.running_health import RunningHealth
 from steward.agreements.trend import Trend
 from steward.cases.case import Cases
+from steward.cases.case_queue import CaseQueue
 from steward.contracts import health as contract_health
 from steward.contracts import source_probe
 from steward.contracts.health import ContractAlert, ContractHealth
@@ -34,7 +36,8 @@ from steward.oversight.register import Register, UnsealableError
 from steward.oversight.review import Reviews
 
 SEARCHED = "searched"
-GROUNDS = ("request", "complaint", "case", "audit")  # permitted reasons for a search
+OF_A_CASE = "case"
+GROUNDS = ("request", "complaint", OF_A_CASE, "audit")  # permitted reasons for a search
 OFFICER = "data-protection-officer"
 ROLES = ("account-manager", OFFICER)
 
@@ -104,6 +107,10 @@ class Office:
         return Cases(self.product.home)
 
     @cached_property
+    def queue(self) -> CaseQueue:
+        return CaseQueue(self.product.home)
+
+    @cached_property
     def outbox(self) -> Outbox:
         return Outbox(self.product.home)
 
@@ -159,6 +166,28 @@ class Office:
             name = gate.read(asked).values.get(use.item)
         searches = len(self.register.of(subject, SEARCHED))
         return SearchResult(subject, name, report, report.advice(self.limits), searches)
+
+    def open_customer(
+        self, case: int, entry: int, by: str, reason: str, at: datetime
+    ) -> SearchResult | None:
+        """Search for the customer whose instruction at `entry` is part of a case, as `search`.
+
+        None also for a customer who was erased. Raises UnknownCaseError.
+        """
+        self.queue.require_entry(case, entry)
+        why, subject = f"case {case}: {reason}", self._giver(entry)
+        if subject is not None:
+            return self.search(subject, by, OF_A_CASE, why, at)
+        with self.register.writing() as writing:
+            writing.append(SEARCHED, None, {"by": by, "ground": OF_A_CASE}, None, at)
+        return None
+
+    def _giver(self, entry: int) -> str | None:
+        """The customer whose instruction an entry is; None after their erasure."""
+        recorded = next(iter(self.product.ledger.follow(entry)), None)
+        if recorded is None or recorded.index != entry:
+            return None
+        return recorded.event.subject if isinstance(recorded.event, Instruction) else None
 
     def _log(self, subject: str, by: str, ground: str, reason: str, at: datetime) -> bool:
         """Log the search; False if the customer has no key (then it is logged without them)."""

@@ -3,62 +3,53 @@
 from datetime import timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Form, Path
+from fastapi import APIRouter, Form
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from portal.auth.session import Session
-from portal.desk import tables
+from portal.desk import case_tables, tables
+from portal.desk.desk_page import (
+    COOKIE,
+    Here,
+    Me,
+    Number,
+    PageNumber,
+    Short,
+    desk_page,
+    find_steward,
+)
 from portal.desk.office import GROUNDS, OFFICER, ROLES, Office
 from portal.signin import routes
-from portal.web import pages
 from portal.web.health import job_results
 from portal.web.pages import context, page, words
-from portal.web.problems import LoginRefusedError, MalformedFormError, NotFoundError, SignedOutError
+from portal.web.problems import LoginRefusedError, MalformedFormError, NotFoundError
+from steward.cases.case_queue import PAGE, CaseFilter
 from steward.oversight.review import ReviewOutcome
 
 router = APIRouter(prefix="/desk", include_in_schema=False)
 
-COOKIE = "sovereign-desk"  # not the customers' cookie: a browser can have both
-MAX_REASON = 500
+FIRST_CASES = 5  # on the first page
 A_DAY = timedelta(days=1)
 DAYS = 90  # of health shown
 
 Text = Annotated[str, Form(max_length=20_000)]
-Short = Annotated[str, Form(max_length=MAX_REASON)]
-Number = Annotated[int, Path(ge=1, le=10**9)]
-
-
-def office(request: Request) -> Office:
-    office: Office = request.app.state.office
-    return office
-
-
-def steward(request: Request) -> Session:
-    """Raises SignedOutError."""
-    signed_in = _session(request)
-    if signed_in is None:
-        raise SignedOutError
-    return signed_in
-
-
-Here = Annotated[Office, Depends(office)]
-Me = Annotated[Session, Depends(steward)]
 
 
 @router.get("")
 def show(request: Request, here: Here) -> Response:
-    me = _session(request)
+    me = find_steward(request)
     if me is None:
         provider = context(request).desk_provider is not None
         return page(request, "desk/login.html", roles=ROLES, steward=None, provider=provider)
     at = context(request).clock()
-    return _page(
+    return desk_page(
         request,
         me,
         "desk/today.html",
-        cases=here.cases.open_cases(),
-        waiting=here.reviews.waiting(),
+        rows=case_tables.rows(here.queue.page(CaseFilter(), size=FIRST_CASES).cases, at),
+        active=here.queue.active(),
+        waiting=here.reviews.pending(),
         alerts=here.contracts.alerts(),
         agreements=tables.agreements(here.agreements(at)),
         at=at,
@@ -99,42 +90,20 @@ def sign_out(request: Request, here: Here) -> Response:
     return response
 
 
-@router.get("/cases")
-def cases(request: Request, here: Here, me: Me) -> Response:
-    open_cases, at = here.cases.open_cases(), context(request).clock()
-    return _page(request, me, "desk/cases.html", cases=open_cases, at=at)
-
-
-@router.get("/cases/{number}")
-def case(request: Request, here: Here, me: Me, number: Number) -> Response:
-    return _page(
+@router.get("/reviews")
+def reviews(request: Request, here: Here, me: Me, page: PageNumber = 1) -> Response:
+    shown = here.reviews.waiting(PAGE + 1, (page - 1) * PAGE)
+    count, _ = here.reviews.pending()
+    return desk_page(
         request,
         me,
-        "desk/case.html",
-        case=here.cases.case(number),
-        acts=here.cases.acts(number),
-        letters=here.outbox.of(number),
-        roles=ROLES,
+        "desk/reviews.html",
+        waiting=shown[:PAGE],
+        count=count,
+        number=page,
+        more=len(shown) > PAGE,
         at=context(request).clock(),
     )
-
-
-@router.post("/cases/{number}/take")
-def take(request: Request, here: Here, me: Me, number: Number) -> Response:
-    here.cases.take(number, me.subject, context(request).clock())
-    return RedirectResponse(f"/desk/cases/{number}", 303)
-
-
-@router.post("/cases/{number}/close")
-def close(request: Request, here: Here, me: Me, number: Number, note: Short) -> Response:
-    here.cases.close(number, me.subject, note, context(request).clock())
-    return RedirectResponse(f"/desk/cases/{number}", 303)
-
-
-@router.get("/reviews")
-def reviews(request: Request, here: Here, me: Me) -> Response:
-    at = context(request).clock()
-    return _page(request, me, "desk/reviews.html", waiting=here.reviews.waiting(), at=at)
 
 
 @router.post("/reviews/{number}/{verdict}")
@@ -156,7 +125,7 @@ def decide(
 @router.get("/contracts")
 def contracts(request: Request, here: Here, me: Me) -> Response:
     at, product = context(request).clock(), here.product
-    return _page(
+    return desk_page(
         request,
         me,
         "desk/contracts.html",
@@ -176,7 +145,7 @@ def check(request: Request, here: Here, me: Me) -> Response:  # noqa: ARG001 - s
 @router.get("/jobs")
 def jobs(request: Request, here: Here, me: Me) -> Response:
     at = context(request).clock()
-    return _page(
+    return desk_page(
         request,
         me,
         "desk/jobs.html",
@@ -215,7 +184,7 @@ def search(
 @router.get("/openings")
 def openings(request: Request, me: Me) -> Response:
     _require_officer(me)
-    return _page(request, me, "desk/openings.html", token=None, customer=None)
+    return desk_page(request, me, "desk/openings.html", token=None, customer=None)
 
 
 @router.post("/openings")
@@ -226,7 +195,7 @@ def open_history(
     _require_officer(me)
     here, subject = context(request), customer.strip()
     token = here.openings.grant(subject, me.subject, reason, days, here.clock())
-    return _page(request, me, "desk/openings.html", token=token, customer=subject)
+    return desk_page(request, me, "desk/openings.html", token=token, customer=subject)
 
 
 def _require_officer(me: Session) -> None:
@@ -237,6 +206,7 @@ def _require_officer(me: Session) -> None:
 def _signed_in(request: Request, here: Office, role: str, person: str) -> Response:
     """Begin a new session. `person` is recorded with every act, `role` is what the desk shows."""
     here.sessions.close(request.cookies.get(COOKIE))
+    here.cases.sign_in(person, role, context(request).clock())
     token = here.sessions.open(person, role, context(request).clock())
     response = RedirectResponse("/desk", 303)
     secure = request.url.scheme == "https"
@@ -263,15 +233,11 @@ def _agreements(
 ) -> Response:
     shown = tables.agreements(here.agreements(context(request).clock()))
     drawn = tables.over_time(here.trend.last(DAYS), words(request).short_day)
-    facts = {"agreements": shown, "grounds": GROUNDS, "searched": searched, "match": match}
+    facts: dict[str, Any] = {
+        "agreements": shown,
+        "grounds": GROUNDS,
+        "searched": searched,
+        "match": match,
+    }
     facts["trend"] = drawn
-    return _page(request, me, "desk/agreements.html", form=form, **facts)
-
-
-def _page(request: Request, me: Session, template: str, **facts: Any) -> Response:
-    scenes = context(request).product.scenes
-    return page(request, template, steward=me.name, scenes=scenes, **facts)
-
-
-def _session(request: Request) -> Session | None:
-    return pages.find_session(request, office(request).sessions, request.cookies.get(COOKIE))
+    return desk_page(request, me, "desk/agreements.html", form=form, **facts)

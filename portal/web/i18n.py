@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from babel.dates import format_date, format_datetime, format_skeleton, format_timedelta
 from babel.lists import format_list
@@ -101,6 +101,11 @@ class Words(Catalogue):
         return format_timedelta(
             timedelta(days=days), granularity="day", threshold=EXACTLY, locale=self.locale
         )
+
+    def length(self, unit: Literal["day", "hour", "minute"], count: int) -> str:
+        """A length of time in one unit, `day`, `hour` or `minute`: `26 hours`."""
+        whole = timedelta(**{f"{unit}s": count})
+        return format_timedelta(whole, granularity=unit, threshold=EXACTLY, locale=self.locale)
 
     def years(self, days: int) -> str:
         """The same in years: `2 years`; empty if it is no whole number of them."""

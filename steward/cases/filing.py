@@ -69,6 +69,7 @@ _ESCALATE = (
         due=bindparam("deadline"),
         responsible=bindparam("role"),
         status=Status.OPEN.value,
+        holder=None,
     )
 )
 

@@ -17,7 +17,7 @@ the chain valid and makes the sealed parts unreadable.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -43,6 +43,7 @@ _ADD = insert(ENTRY)
 _LAST = select(ENTRY.c.number, ENTRY.c.digest).order_by(ENTRY.c.number.desc()).limit(1)
 _OPEN = select(ENTRY.c.number, ENTRY.c.at, ENTRY.c.kind, ENTRY.c.about, ENTRY.c.open)
 _SINCE = _OPEN.where(ENTRY.c.number >= bindparam("since")).order_by(ENTRY.c.number)
+_NUMBERED = _OPEN.where(ENTRY.c.number.in_(bindparam("numbers", expanding=True)))
 _OF_KIND = _SINCE.where(ENTRY.c.kind == bindparam("kind"))
 _ABOUT = _OPEN.where(ENTRY.c.about == bindparam("about"), ENTRY.c.kind == bindparam("kind"))
 _ABOUT = _ABOUT.order_by(ENTRY.c.number)
@@ -146,6 +147,16 @@ class Register:
             else:
                 rows = connection.execute(_OF_KIND, {"since": since, "kind": kind})
             return [_entry(*row) for row in rows]
+
+    def numbered(self, numbers: Sequence[int]) -> list[RegisterEntry]:
+        """The entries with these numbers, in no order."""
+        found: list[RegisterEntry] = []
+        with self.reading() as connection:
+            for start in range(0, len(numbers), _STREAMED):
+                some = numbers[start : start + _STREAMED]
+                rows = connection.execute(_NUMBERED, {"numbers": some})
+                found += [_entry(*row) for row in rows]
+        return found
 
     def of(self, subject: str, kind: str) -> list[tuple[RegisterEntry, Mapping[str, Any]]]:
         """One customer's entries of a kind, oldest first, with their decrypted private part."""

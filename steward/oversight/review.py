@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy import bindparam, delete, func, insert, select
 from sqlalchemy.engine import Connection
 
 from steward.oversight import risk
@@ -26,6 +26,7 @@ _ADD = insert(WAITING)
 _PENDING = select(WAITING.c.number, WAITING.c.subject).order_by(
     WAITING.c.deadline, WAITING.c.number
 )
+_COUNT = select(func.count(), func.min(WAITING.c.deadline))
 _TAKE = delete(WAITING).where(WAITING.c.number == bindparam("which")).returning(WAITING.c.subject)
 
 
@@ -118,13 +119,20 @@ class Reviews:
             writing.database.execute(_ADD, row)
         return number
 
-    def waiting(self) -> list[PendingProposal]:
-        """The pending proposals, earliest deadline first."""
+    def waiting(self, limit: int | None = None, offset: int = 0) -> list[PendingProposal]:
+        """The pending proposals, earliest deadline first; at most `limit`, without the first
+        `offset`. The table of pending proposals is sorted, and only those asked for are read."""
+        query = _PENDING.limit(limit).offset(offset)
         with self._register.reading() as database:
-            names = {row.number: row.subject for row in database.execute(_PENDING)}
-        oldest = min(names, default=0)  # skips entries decided long ago
-        proposed = {each.number: each for each in self._register.entries(PROPOSED, since=oldest)}
+            names = {row.number: row.subject for row in database.execute(query)}
+        proposed = {each.number: each for each in self._register.numbered([*names])}
         return [self._waiting(proposed[number], subject) for number, subject in names.items()]
+
+    def pending(self) -> tuple[int, datetime | None]:
+        """How many proposals are pending, and the earliest deadline."""
+        with self._register.reading() as database:
+            count, first = database.execute(_COUNT).one()
+        return count, None if first is None else datetime.fromtimestamp(first, UTC)
 
     def decide(
         self,

@@ -70,8 +70,27 @@ CASE = Table(
     _text("status"),
     _text("responsible"),
     Column("escalated", Text),
+    Column("holder", Text),  # who works on it, while it is taken
+    Column("closed", Text),
+    Column("closed_by", Text),
     Index("case_of_scene", "scene", "kind", "id"),
+    Index("case_by_due", "status", "due", "id"),
+    Index("case_by_age", "status", "opened", "id"),
+    Index("case_due", "due", "id"),
+    Index("case_age", "opened", "id"),
+    Index("case_of_holder", "holder", "due", "id"),
     sqlite_autoincrement=True,
+)
+# Written out, not bound: only so do SQLite's partial indexes serve a query.
+ACTIVE = CASE.c.status != literal_column("'closed'")
+for _index, _column in (("case_active_due", CASE.c.due), ("case_active_age", CASE.c.opened)):
+    Index(_index, _column, CASE.c.id, sqlite_where=ACTIVE, postgresql_where=ACTIVE)
+ASSIGNEE = Table(  # one row for each person who signed in at the desk
+    "assignee",
+    _METADATA,
+    Column("name", Text, primary_key=True),
+    _text("role"),
+    _text("seen"),  # when they last signed in
 )
 CHANGE = Table(
     "change",
@@ -124,7 +143,6 @@ OUTBOX = Table(
     _text("error"),
     sqlite_autoincrement=True,
 )
-# Written out, not bound: only so do SQLite's partial indexes serve a query.
 UNDELIVERED = OUTBOX.c.state != literal_column("'delivered'")
 Index("outbox_waiting", OUTBOX.c.seq, sqlite_where=UNDELIVERED, postgresql_where=UNDELIVERED)
 Index(
@@ -148,4 +166,4 @@ def _protect(_table: Table, connection: Connection, **_: Any) -> None:
     append_only.protect(connection, ACT.name, "acts are only added", names)
 
 
-CASES = Schema("cases", "steward.sqlite", _METADATA, "0002", "steward.storage.migrations.cases")
+CASES = Schema("cases", "steward.sqlite", _METADATA, "0003", "steward.storage.migrations.cases")

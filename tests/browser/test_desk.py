@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
+from portal.desk.office import Office
 from portal.operations.wiring import Product
+from steward.oversight.review import Proposal
 from tests.browser.conftest import opened, serving
 from tests.browser.test_looks import AXE, RULES, RUN_AXE, SETTINGS
 from tests.portal.conftest import Clock, copy
@@ -17,6 +19,8 @@ PAGES = [
     "/desk",
     "/desk/cases",
     "/desk/cases/1",
+    "/desk/cases/1/customers",
+    "/desk/cases?state=all&sort=newest",
     "/desk/reviews",
     "/desk/contracts",
     "/desk/agreements",
@@ -82,6 +86,7 @@ def test_a_steward_searches_decides_and_closes_without_javascript(
     page.click('form[action="/desk/customers"] button')
     assert page.locator("#found-title").inner_text().startswith(ME)
     page.goto("/desk/reviews")
+    page.click("details summary")
     page.fill('input[name="reason"]', "checked with the branch")
     page.click('button[formaction$="/edit"]')
     assert page.url.endswith("/desk/reviews")
@@ -91,3 +96,23 @@ def test_a_steward_searches_decides_and_closes_without_javascript(
     page.click('form[action$="/close"] button')
     assert "postcode area agreed" in page.locator(".timeline").inner_text()
     page.context.close()
+
+
+def test_p7_16_a_page_of_many_proposals_is_short(
+    chromium: Browser, seeded: Path, tmp_path: Path
+) -> None:
+    product = copy(seeded, tmp_path / "home")
+    office = Office(product)
+    for number in range(46):
+        text = f"We will refund the fee of booking {number}. " * 20
+        office.reviews.propose(Proposal("care-desk", ME, text), datetime.now(UTC))
+    with serving(product) as place:
+        page = opened(chromium, place, "/desk")
+        page.click('button[value="account-manager"]')
+        page.goto("/desk/reviews")
+        heights = [page.evaluate("document.documentElement.scrollHeight")]
+        page.click('nav.pages a[href="?page=2"]')
+        assert page.locator(".reviews li").count() == 21
+        heights.append(page.evaluate("document.documentElement.scrollHeight"))
+        page.context.close()
+    assert max(heights) < 6000, heights

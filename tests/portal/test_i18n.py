@@ -22,6 +22,7 @@ from portal.web import i18n, problems
 from portal.web.i18n import Words
 from steward.agreements.health import Advice
 from steward.cases.case import Status
+from steward.cases.case_queue import QueueOrder, QueueState
 from steward.cases.changes import ChangeKind
 from steward.contracts.health import Aspect
 from steward.dpv import party
@@ -89,7 +90,19 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
     "kind.": [*ChangeKind],
     "fallback-in-force.": [*Fallback],
     "case-status.": [*Status],
-    "case-act.": ["opened", "grew", "escalated", "taken", "closed", "replayed"],
+    "case-act.": [
+        "opened",
+        "grew",
+        "escalated",
+        "taken",
+        "assigned",
+        "commented",
+        "closed",
+        "reopened",
+        "replayed",
+    ],
+    "queue-state.": [*QueueState],
+    "queue-order.": [*QueueOrder],
     "letter.": [*NoticeState],
     "risk.": [*risk.load()],
     "aspect.": [*Aspect],
