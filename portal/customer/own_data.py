@@ -13,6 +13,7 @@ from starlette.responses import Response
 from gate.reads import own_access
 from gate.reads.own_access import OwnRow
 from portal.auth.session import Session
+from portal.consent import departure
 from portal.consent.flow import own_data
 from portal.signin.current_customer import Me
 from portal.web.pages import context, page
@@ -52,4 +53,5 @@ def _page(request: Request, me: Session, own: OwnRow | None) -> Response:
         shown=own,
         proven=me.is_proven,
         departure=here.departures.of(me.subject),
+        moved=departure.successor(me.agreement.history(here.product.ledger)),
     )
