@@ -45,7 +45,6 @@ from ledger.vault import commitments
 from ledger.vault.commitments import ReadLogTags, entry_pad, entry_tag, masked
 from ledger.verify.masked_persons import masked_person
 
-
 OWN = "own"  # the action of a customer who looks at their own row
 
 

@@ -335,7 +335,11 @@ OWN = entry(
     plan(SEGMENTATION),
     "own",
     ("age", "email"),
-    **{"service": "", "scene": "", "plan": "", "rows": 1, "reason": Reason.LEGAL_OBLIGATION},
+    service="",
+    scene="",
+    plan="",
+    rows=1,
+    reason=Reason.LEGAL_OBLIGATION,
     views={"age": View.PERSONAL, "email": View.WITHHELD},
 )
 WITHHELD = dict.fromkeys(OWN.fields, View.WITHHELD)

@@ -40,7 +40,15 @@ ALSO_BATCHES = [BATCH | {"action": each} for each in ("named", "policy")]
 
 @pytest.mark.parametrize(
     "entry",
-    [ONE, OWN, MANY, BATCH, *ALSO_BATCHES, MANY | {"action": "statistics"}, MANY | {"mode": "naive"}],
+    [
+        ONE,
+        OWN,
+        MANY,
+        BATCH,
+        *ALSO_BATCHES,
+        MANY | {"action": "statistics"},
+        MANY | {"mode": "naive"},
+    ],
 )
 def test_what_a_journal_writes_is_parsed(entry: dict[str, Any]) -> None:
     assert read_log_entry.parse(leaf(entry)) == entry

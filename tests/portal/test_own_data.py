@@ -1,4 +1,4 @@
-"""My data, where something is missing: the source, the row, the key."""
+"""What is stored about a customer, where something is missing: the source, the row, the key."""
 
 import logging
 
