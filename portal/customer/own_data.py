@@ -1,4 +1,4 @@
-"""Routes of "What is stored about you": the customer's own values beside what services are answered of them.
+"""Routes of "What is stored about you": own values beside what services are answered of them.
 
 GET  /customer/data     every item, its system and who may read it; no values
 POST /customer/data     the same with values: a read of its own in the read log, so it is no GET
