@@ -36,7 +36,7 @@ def test_3_27_a_source_that_is_down_is_said_to_be(
         page = down.post(PLACE)
     assert page.status_code == 200
     assert "We cannot reach the system that stores your data" in page.text
-    assert "Your own value" not in page.text
+    assert "<dt>Your own value</dt>" not in page.text
     assert "What they see" in page.text
     assert "mail.example" not in page.text + caplog.text
     reads = down.get("/customer/reads").text
@@ -64,6 +64,6 @@ def test_g312_looking_uses_up_no_quota_and_logs_one_entry(
         return [quotas.usage(*pair, clock()) for pair in pairs]
 
     before, size = used(), product.gate.journal.log.size
-    assert "Your own value" in customer.post(PLACE).text
+    assert "<dt>Your own value</dt>" in customer.post(PLACE).text
     assert product.gate.journal.log.size == size + 1
     assert used() == before
