@@ -45,6 +45,8 @@ from ledger.vault import commitments
 from ledger.vault.commitments import ReadLogTags, entry_pad, entry_tag, masked
 from ledger.verify.masked_persons import masked_person
 
+OWN = "own"  # the action of a customer who looks at their own row
+
 
 class JournalError(Exception):
     """The read log could not be written, so no answer may leave. See the cause, then retry."""
@@ -53,7 +55,7 @@ class JournalError(Exception):
 class ReadLogEntry(msgspec.Struct, frozen=True, kw_only=True):
     """An entry of the read log: what was requested, what was answered, and why."""
 
-    action: str  # "evaluate", "read", "rows", "search", "statistics" or "table"
+    action: str  # "evaluate", "own", "read", "rows", "search", "statistics" or "table"
     answered: str | UnsetType = UNSET  # SHA-256 of the stored set, in hex; of many customers
     at: datetime  # whole seconds
     service: str

@@ -49,6 +49,26 @@ class ValueReader:
             for each, columns in zip(reads, wanted, strict=True)
         ]
 
+    def answered_from(
+        self, reads: Sequence[DecidedRead], row: Row | SourceUnavailableError | None
+    ) -> list[AnsweredRead]:
+        """The same for reads of one customer, from their `row`, which has all columns, or None.
+
+        The source is not asked.
+        """
+        return [self._answered(each, self._part(each, row)) for each in reads]
+
+    def _part(
+        self, read: DecidedRead, row: Row | SourceUnavailableError | None
+    ) -> Row | SourceUnavailableError | None:
+        """What a query for this read alone gives of the row."""
+        columns = self._wanted(read)
+        if not columns or not self._is_found(read.request.subject):
+            return None
+        if row is None or isinstance(row, SourceUnavailableError):
+            return row
+        return {name: row[name] for name in columns}
+
     def _wanted(self, read: DecidedRead) -> tuple[str, ...]:
         """The columns of the source that a read needs."""
         if read.plan is None or read.decision.refused:

@@ -184,6 +184,21 @@ def of_many(active: ActiveState, logged: ReadLogEntry, logged_cohort: str | None
     return None
 
 
+def of_owner(logged: ReadLogEntry, rests: bytes) -> str | None:
+    """Check a customer's access to their own row: it rests on the law alone, under no contract."""
+    without = logged.service == logged.scene == logged.plan == "" and rests == b"null"
+    shown = {*logged.views.values()}
+    rows = 1 if View.PERSONAL in shown else 0
+    named = logged.views.keys() == {*logged.fields} and shown <= {View.PERSONAL, View.WITHHELD}
+    down = logged.reason is Reason.SOURCE_UNAVAILABLE and not rows
+    alone = logged.on_behalf_of is UNSET and (logged.rows, logged.release, logged.mode) == (
+        *(rows, None, UNSET),
+    )
+    if without and named and alone and (down or logged.reason is Reason.LEGAL_OBLIGATION):
+        return None
+    return f"{Reason.LEGAL_OBLIGATION.value}, own values or none, under no contract"
+
+
 def of_unknown_scene(logged: ReadLogEntry, rests: bytes) -> str | None:
     """Check an answer about a scene that no contract described at the time."""
     refused = logged.reason is Reason.UNKNOWN_SCENE and _nothing(logged) and rests == b"null"

@@ -15,11 +15,11 @@ from msgspec import UNSET
 
 from gate.readlog import batch_entry
 from gate.readlog.batch_entry import BatchList, DecisionBatch
-from gate.readlog.writer import ReadLogEntry
+from gate.readlog.writer import OWN, ReadLogEntry
 from gate.replay.history import ActiveState
 from gate.state import consent_bits
 
-ABOUT_ONE = frozenset({"evaluate", "read"})
+ABOUT_ONE = frozenset({"evaluate", OWN, "read"})
 ABOUT_MANY = frozenset({"rows", "search", "statistics", "table"})
 MAX_REMEMBERED = 65_536  # cached beginnings, and cached shapes
 _RESTS, _SUBJECT, _NULL = b'"determined_by":', b'"subject":', b"null"

@@ -26,7 +26,7 @@ from gate.policy.decisions import DecisionPolicy
 from gate.readlog import batch_entry
 from gate.readlog.batch_entry import POLICY, DecisionBatch, MalformedListError
 from gate.readlog.customer_sets import CustomerSets
-from gate.readlog.writer import ReadLogEntry
+from gate.readlog.writer import OWN, ReadLogEntry
 from gate.replay import check_entry, verified_log
 from gate.replay.check_entry import UNOPENED
 from gate.replay.check_sets import SetCheck
@@ -397,6 +397,8 @@ class _Replayer:
         return shape.active
 
     def _without_plan(self, logged: ReadLogEntry, rests: bytes) -> str | None:
+        if logged.action == OWN:
+            return check_entry.of_owner(logged, rests)
         if self._past.knows(logged.scene):
             return "no plan has this digest: its contract, policy or release is unknown"
         return check_entry.of_unknown_scene(logged, rests)

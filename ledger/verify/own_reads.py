@@ -37,7 +37,7 @@ from ledger.verify import announced_read_logs, masked_persons, read_keys
 from ledger.verify.announced_read_logs import AnnouncedLog, UnsoundLogError
 from ledger.verify.cli import printable, read
 from ledger.verify.read_keys import ReadKeys, ReadKeysError
-from ledger.verify.read_log_entry import STATISTICS
+from ledger.verify.read_log_entry import STATISTICS, asking
 from ledger.verify.read_log_search import NamedFiles, OwnRead, Searched, search
 from ledger.verify.receipt import ReceiptError
 
@@ -268,8 +268,7 @@ def _text(result: Mapping[str, Any]) -> str:
 
 
 def _listed_line(read: Mapping[str, Any]) -> str:
-    by = f"{read['action']} by {read['service']} for {read['scene']}"
-    return f"entry {read['entry']}  {read['at']}  {by}"
+    return f"entry {read['entry']}  {read['at']}  {asking(read)}"
 
 
 def _log_lines(log: Mapping[str, Any]) -> Iterator[str]:
@@ -280,11 +279,9 @@ def _log_lines(log: Mapping[str, Any]) -> Iterator[str]:
 
 def _read_line(own: Mapping[str, Any]) -> str:
     views = ", ".join(f"{name} {view}" for name, view in own["views"].items()) or "nothing"
-    return (
-        f"  {own['place']}  {own['at']}  {own['action']} by {own['service']}"
-        f"{_for_person(own['on_behalf_of'])}"
-        f" for {own['scene']}: {views}{_rests(own['determined_by'])}; {own['delivery']}"
-    )
+    asked = asking(own, _for_person(own["on_behalf_of"]))
+    rests = _rests(own["determined_by"])
+    return f"  {own['place']}  {own['at']}  {asked}: {views}{rests}; {own['delivery']}"
 
 
 def _for_person(person: str | None) -> str:

@@ -5,12 +5,14 @@ refused: an unknown member could name a customer in a way that a search would mi
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from ledger.vault import commitments
 from ledger.verify import masked_persons
 
-ABOUT_ONE = frozenset({"evaluate", "read"})
+OWN = "own"  # a customer looked at their own row
+ABOUT_ONE = frozenset({"evaluate", OWN, "read"})
 STATISTICS = "statistics"  # counted into totals: nothing of anybody left
 ABOUT_MANY = frozenset({"rows", "search", STATISTICS, "table"})
 POLICY = "policy"  # about resources that are no customer's data
@@ -50,6 +52,9 @@ def parse(leaf: bytes) -> dict[str, Any]:
         masked = masked_persons.is_masked_person(entry["on_behalf_of"])
         _want(action == "read" and masked, "a masked id, in a read of one customer")
     sets = (entry["cohort"], entry.get("answered"))
+    if action == OWN:
+        unnamed = entry["service"] == entry["scene"] == entry["plan"] == ""
+        _want(unnamed, "no service, scene or plan, in a customer's access to their own row")
     if action in ABOUT_ONE:
         _want(_is_tag(entry["subject"]) and sets == (None, None), "a tag and no set")
         _want(_is_position(entry["determined_by"]), "a position, masked or not")
@@ -58,6 +63,13 @@ def parse(leaf: bytes) -> dict[str, Any]:
         _want(entry["determined_by"] is None, "no position")
         _want(all(each is None or _is_digest(each) for each in sets), "digests of sets")
     return entry
+
+
+def asking(entry: Mapping[str, Any], person: str = "") -> str:
+    """Who asked for what, for people. `person`: what to say of the one a service asked for."""
+    if entry["action"] == OWN:
+        return "own by the customer"
+    return f"{entry['action']} by {entry['service']}{person} for {entry['scene']}"
 
 
 def decisions(data: bytes, batch: dict[str, Any]) -> list[dict[str, Any]]:

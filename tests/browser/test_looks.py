@@ -19,6 +19,7 @@ PAGES = [
     "/customer/scenes/nearest-branch",
     "/customer/scenes/anomaly-detection",
     "/customer/recipients",
+    "/customer/data",
     "/customer/map",
     "/customer/map?item=balance",
     "/customer/history",

@@ -256,8 +256,6 @@ FEATURES = (
         "Who has what",
         "One page names every recipient, what it holds and when it last read, and ends it with one"
         " tap.",
-        PARTIAL
-        + "a customer's own values, and what is drawn in their place, are not shown side by side.",
     ),
     Feature(
         "M38",

@@ -48,6 +48,20 @@ def asked(site: Site, person: Person, customer: str, **headers: str) -> str:
     return str(letter.get_content())
 
 
+def test_3_27_a_mailbox_shows_nobody_their_own_values(site: Site) -> None:
+    mine = site.visitor()
+    _, code = LINK.search(asked(site, mine, "c00011")).groups()  # type: ignore[union-attr]
+    assert entered(mine, code) in {200, 303}
+    page = mine.page("/customer/data").html
+    assert "You signed in with a link by e-mail." in page
+    assert "own-value" not in page
+    assert 'action="/customer/data"' not in page
+    answer = mine.client.post("/customer/data")
+    assert answer.status_code == 403
+    assert "own-value" not in answer.text
+    assert "You, yourself" not in mine.page("/customer/reads").html
+
+
 def entered(person: Person, code: str) -> int:
     return person.client.post("/login/mail/code", data={"code": code}).status_code
 

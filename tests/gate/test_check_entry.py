@@ -331,6 +331,49 @@ def test_g61_a_refusal_of_many_names_a_reason_of_the_request(state: ConsentIndex
         assert check_entry.of_many(ActiveState(narrow, state), refused, None) is None
 
 
+OWN = entry(
+    plan(SEGMENTATION),
+    "own",
+    ("age", "email"),
+    service="",
+    scene="",
+    plan="",
+    rows=1,
+    reason=Reason.LEGAL_OBLIGATION,
+    views={"age": View.PERSONAL, "email": View.WITHHELD},
+)
+WITHHELD = dict.fromkeys(OWN.fields, View.WITHHELD)
+NOT_OWN: dict[str, dict[str, Any]] = {
+    "a service": {"service": "crm"},
+    "a scene": {"scene": "segmentation"},
+    "a plan": {"plan": "9f"},
+    "another reason": {"reason": Reason.GRANTED},
+    "values of a source that is down": {"reason": Reason.SOURCE_UNAVAILABLE},
+    "a drawn value": {"views": WITHHELD | {"age": View.SYNTHETIC}},
+    "a field without a view": {"views": {"age": View.PERSONAL}},
+    "a row without values": {"views": WITHHELD},
+    "values without a row": {"rows": 0},
+    "a release": {"release": "release"},
+    "a mode": {"mode": "release-anchored"},
+    "somebody for whom it was asked": {"on_behalf_of": "00"},
+}
+
+
+def test_g311_a_customers_own_access_rests_on_the_law() -> None:
+    assert check_entry.of_owner(OWN, b"null") is None
+    assert check_entry.of_owner(OWN, b"3") is not None
+    nothing = msgspec.structs.replace(OWN, views=WITHHELD, rows=0)
+    assert check_entry.of_owner(nothing, b"null") is None
+    down = msgspec.structs.replace(nothing, reason=Reason.SOURCE_UNAVAILABLE)
+    assert check_entry.of_owner(down, b"null") is None
+
+
+@pytest.mark.parametrize("why", NOT_OWN)
+def test_g311_another_form_of_it_does_not_follow(why: str) -> None:
+    other = msgspec.structs.replace(OWN, **NOT_OWN[why])
+    assert check_entry.of_owner(other, b"null") is not None
+
+
 def test_g61_an_entry_about_an_unknown_scene() -> None:
     unknown = entry(plan(SEGMENTATION), "read", ALL, reason=Reason.UNKNOWN_SCENE, plan="")
     assert check_entry.of_unknown_scene(unknown, b"null") is None

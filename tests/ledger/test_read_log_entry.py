@@ -23,6 +23,7 @@ WORDING: dict[str, Any] = {
 COMMON: dict[str, Any] = {"at": "2026-11-21T12:00:00Z", "consent": {"root": "AA==", "size": 7}}
 ONE = {**WORDING, **COMMON, "action": "read", "cohort": None}
 ONE |= {"determined_by": MASKED, "subject": TAG}
+OWN = ONE | {"action": "own", "plan": "", "scene": "", "service": ""}
 MANY = {**WORDING, **COMMON, "action": "rows", "answered": DIGEST, "cohort": DIGEST}
 MANY |= {"determined_by": None, "subject": None}
 BATCH = {**COMMON, "action": "batch", "decisions": 2, "list": DIGEST, "service": "analytics"}
@@ -39,7 +40,15 @@ ALSO_BATCHES = [BATCH | {"action": each} for each in ("named", "policy")]
 
 @pytest.mark.parametrize(
     "entry",
-    [ONE, MANY, BATCH, *ALSO_BATCHES, MANY | {"action": "statistics"}, MANY | {"mode": "naive"}],
+    [
+        ONE,
+        OWN,
+        MANY,
+        BATCH,
+        *ALSO_BATCHES,
+        MANY | {"action": "statistics"},
+        MANY | {"mode": "naive"},
+    ],
 )
 def test_what_a_journal_writes_is_parsed(entry: dict[str, Any]) -> None:
     assert read_log_entry.parse(leaf(entry)) == entry
@@ -57,6 +66,7 @@ ENTRIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a number of decisions": (BATCH, {"decisions": 0}),
     "the members of a read-log entry": (ONE, {"more": 1}),
     "a tag and no set": (ONE, {"cohort": DIGEST}),
+    "no service, scene or plan, in a customer's access to their own row": (OWN, {"scene": "x"}),
     "a position, masked or not": (ONE, {"determined_by": "x"}),
     "a known action, and no tag": (MANY, {"action": "listen"}),
     "no position": (MANY, {"determined_by": 4}),

@@ -115,7 +115,8 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
     "view.": [*View, "counted"],
     "statistics.": ["counted", "not-counted"],
     "release.risk.": [*Surrogates],
-    "reads.": ["evaluate", "named", "rows", "table", "search", "statistics"],  # actions of entries
+    # Actions of entries.
+    "reads.": ["evaluate", "named", "own", "rows", "table", "search", "statistics"],
     "reason.": [*Reason, "not-permitted"],
     "delivery.": ["delivered", "cut", "unknown"],
     "did.": [

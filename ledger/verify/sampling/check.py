@@ -223,10 +223,7 @@ def _line(entry: Mapping[str, Any], position: int | None) -> str:
     """An entry for people: when, for whom, for what, what was given, and why."""
     views = ", ".join(f"{name} {view}" for name, view in entry["views"].items()) or "nothing"
     rests = "" if position is None else f", by entry {position}"
-    return (
-        f"{entry['at']}  {entry['action']} by {entry['service']} for {entry['scene']}:"
-        f" {views}; {entry['reason']}{rests}"
-    )
+    return f"{entry['at']}  {read_log_entry.asking(entry)}: {views}; {entry['reason']}{rests}"
 
 
 def lines(findings: list[SampleFinding]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ledger.vault import commitments
 from ledger.verify.event_profile import ProfileError, require_event
+from ledger.verify.read_log_entry import OWN
 from ledger.verify.sampling.population import ConsentActs
 from ledger.verify.times.from_log import moment
 
@@ -21,6 +22,8 @@ _OF_CONSENT = frozenset({"granted", "field-not-granted", "legitimate-interest"})
 
 def plan_finding(entry: Mapping[str, Any], size: int, consent: ConsentActs) -> str | None:
     """What is wrong with the plan that an entry names; `size`: its position in the consent log."""
+    if entry["action"] == OWN:  # read_log_entry.parse: it names no service, scene or plan
+        return None
     if entry["plan"] == "":
         refused = entry["reason"] == UNKNOWN_SCENE and not entry["views"]
         return None if refused else "it names no plan, and is no refusal of an unknown scene"

@@ -10,6 +10,7 @@ from gate.contracts.odcs import Text
 from gate.contracts.scene import LegalBasis, ReadShape, Scene
 from gate.contracts.source import SourceContract
 from gate.decision.decide import Reason, View
+from gate.readlog.writer import OWN
 from steward.language import catalogue
 from steward.oversight.explanations import Explained
 
@@ -32,11 +33,13 @@ class ReadPart:
 class ReadRow:
     index: int
     at: datetime
-    service: Text | None  # None: it asked for somebody for whom it may not, so none is recorded
-    scene: Text
+    service: (
+        Text | None
+    )  # None: recorded without one (the customer, or who may not ask for another)
+    scene: Text  # empty of the customer's own access
     parts: tuple[ReadPart, ...]  # empty: refused outright
     reason: str
-    action: str  # "evaluate", "named", "read", "rows", "search", "statistics" or "table"
+    action: str  # "evaluate", "named", "own", "read", "rows", "search", "statistics" or "table"
     delivery: str  # a Delivery
     on_behalf_of: str | None  # id of the person for whom the service asked
 
@@ -143,7 +146,7 @@ def _row(
 
 def _reason(entry: Mapping[str, Any], scenes: Mapping[str, Scene]) -> str:
     """An answer about many customers says `granted` also where the contract needs no consent."""
-    if not entry["service"]:
+    if not entry["service"] and entry["action"] != OWN:
         return NOT_PERMITTED
     scene = scenes.get(entry["scene"])
     if scene is not None and entry["reason"] == Reason.GRANTED:
