@@ -94,12 +94,24 @@ def _use(site: Site, home: Path, folder: Path) -> datetime:
     return handed_over
 
 
+def entries(folder: Path) -> list[bytes]:
+    """The entries of a published log: read again if a file was replaced meanwhile."""
+
+    def read() -> list[bytes] | None:
+        try:
+            return worlds.entries(folder)
+        except FileNotFoundError:
+            return None
+
+    return wait_for(read, f"entries of {folder.name}")
+
+
 def anchored(home: Path) -> int:
     """How many entries of the newest read log are anchored, as far as the log is published."""
     name, mark = newest_reads(home).name, b'"type":"read-log-anchored"'
     anchors = [
         json.loads(each[len(commitments.PUBLIC) :])
-        for each in worlds.entries(home / "log" / "consent")
+        for each in entries(home / "log" / "consent")
         if mark in each
     ]
     return max((e["size"] for e in anchors if e["origin"].endswith(f"/{name}")), default=0)
@@ -127,7 +139,7 @@ def seen_at(home: Path) -> datetime:
 def newest_reads(home: Path) -> Path:
     """The published read log that was opened last."""
     mark = b'"type":"read-log-opened"'
-    opened = [each for each in worlds.entries(home / "log" / "consent") if mark in each]
+    opened = [each for each in entries(home / "log" / "consent") if mark in each]
     origin: str = json.loads(opened[-1][len(commitments.PUBLIC) :])["origin"]
     return home / "log" / origin.rsplit("/", 1)[-1]
 

@@ -101,6 +101,15 @@ def wait_for(look: Callable[[], T | None], what: str) -> T:
     return result
 
 
+def published(log: Path) -> bytes:
+    """All entries of a log that is being published; none if a file was replaced meanwhile."""
+    files = (log / "tile" / "entries").rglob("*")
+    try:
+        return b"".join(each.read_bytes() for each in files if each.is_file())
+    except FileNotFoundError:
+        return b""
+
+
 def copy_published(home: Path, to: Path) -> None:
     """Copy `home/log` while it is served: again, if a file was replaced in the middle."""
 

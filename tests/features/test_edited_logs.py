@@ -17,7 +17,16 @@ from tests.campaign import sized
 from tests.features.catalogue import feature
 from tests.features.conftest import Bank
 from tests.features.edited_log import Edit, EditedLog, Leaf
-from tests.features.served import INSTALLED, ROOT, Person, Site, done, sovereign, wait_for
+from tests.features.served import (
+    INSTALLED,
+    ROOT,
+    Person,
+    Site,
+    done,
+    published,
+    sovereign,
+    wait_for,
+)
 
 SCENE, SERVICE = "recommendation", "recommender"
 ERASED = "c00003"
@@ -101,12 +110,8 @@ def _asks(site: Site, path: str, body: dict[str, Any]) -> None:
 
 def _is_anchored(log: EditedLog) -> bool:
     checked = sovereign("replay", log.instance, "--data-dir", log.home, "--json")
-    return checked.returncode == 0 and b"read-log-anchored" in _published(log)
-
-
-def _published(log: EditedLog) -> bytes:
-    entries = (log.home / "log" / "consent" / "tile" / "entries").rglob("*")
-    return b"".join(each.read_bytes() for each in entries if each.is_file())
+    consent = published(log.home / "log" / "consent")
+    return checked.returncode == 0 and b"read-log-anchored" in consent
 
 
 def verdict(log: EditedLog) -> tuple[int, list[str], list[int]]:

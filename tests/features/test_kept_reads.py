@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.features.served import INSTALLED, Site, done, wait_for
+from tests.features.served import INSTALLED, Site, done, published, wait_for
 
 MISSING = "should have been kept, and"
 LIBRARY = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
@@ -71,5 +71,4 @@ def test_g143_pages_say_that_reads_are_missing_which_nobody_may_have_removed(
 
 
 def _consent(home: Path) -> bytes:
-    files = (home / "log" / "consent" / "tile" / "entries").rglob("*")
-    return b"".join(each.read_bytes() for each in files if each.is_file())
+    return published(home / "log" / "consent")

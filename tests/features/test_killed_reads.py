@@ -22,7 +22,16 @@ import httpx
 
 from tests.features.catalogue import feature
 from tests.features.loopback import free_port
-from tests.features.served import INSTALLED, Running, Site, done, pause, sovereign, wait_for
+from tests.features.served import (
+    INSTALLED,
+    Running,
+    Site,
+    done,
+    pause,
+    published,
+    sovereign,
+    wait_for,
+)
 
 SERVICE, SCENE, FIELD, ME = "analytics", "segmentation", "age", "c00004"
 NEVER, SOON = 86_400, 0.5  # seconds between runs of a job
@@ -101,8 +110,7 @@ def own_reads(site: Site, keys: Path) -> list[dict[str, Any]]:
 
 def closed(site: Site, wanted: set[str]) -> bool:
     """Whether the published consent log closed all of these read logs."""
-    files = (site.home / "log" / "consent" / "tile" / "entries").rglob("*")
-    text = b"".join(each.read_bytes() for each in files if each.is_file())
+    text = published(site.home / "log" / "consent")
     return {each.decode() for each in CLOSED.findall(text)} >= wanted
 
 

@@ -31,7 +31,7 @@ from tests.features.period_world import (
     newest_reads,
     size_of,
 )
-from tests.features.served import Site, copy_published, done, pause, sovereign, wait_for
+from tests.features.served import Site, copy_published, done, pause, published, sovereign, wait_for
 
 READS = 6  # entries that `use` makes, at least
 ALL = 1000  # more than there are: every entry is drawn
@@ -129,6 +129,8 @@ def bank(unserved: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         size = size_of(home / "log" / "consent")
         site.customer(PEOPLE[2]).switch(SCENE, "allow")
         wait_for(lambda: witnessed(home) > size, "newer checkpoint")
+        shown = home / "log" / "consent"
+        wait_for(lambda: size_of(shown) >= witnessed(home), "publication of what was cosigned")
         copy_published(home, made.copy / "log")
         yield made
     own_witnesses.stop()
@@ -423,8 +425,7 @@ def test_q15_a_read_of_somebody_who_was_erased_is_said_to_be_one(
 
 
 def _announced(home: Path, kind: str) -> bool:
-    entries = (home / "log" / "consent").rglob("tile/entries/**/*")
-    return any(f'"type":"{kind}"'.encode() in e.read_bytes() for e in entries if e.is_file())
+    return f'"type":"{kind}"'.encode() in published(home / "log" / "consent")
 
 
 def _redrawn(bank: Sampled, out: Path, at: str) -> bool:

@@ -18,7 +18,7 @@ from ledger.tlog import auditor, policy, tiles
 from ledger.tlog.auditor import KeyDemand, PolicyDemand
 from ledger.tlog.checkpoint import Checkpoint, MalformedCheckpointError
 from ledger.tlog.compact_range import Frontier
-from ledger.tlog.fetcher import DirectorySource
+from ledger.tlog.fetcher import DirectorySource, UnreadableError
 from ledger.tlog.merkle import EMPTY_ROOT, Hash, leaf_hash
 from ledger.tlog.policy import LogPolicy, LogPolicyError
 from ledger.tlog.signed_note import NoteError
@@ -138,6 +138,9 @@ def drawn(home: Path, trust: LogPolicy, request: ChallengeRequest) -> SamplePopu
     """
     head = _checkpoint_after(home / CONSENT, trust, request.handed_over)
     consent = ConsentActs.read(home / CONSENT, trust, frozenset({head.size}))
+    if head.size > consent.head.size:
+        why = f"{consent.head.size} entries are published here, and witnesses saw {head.size}"
+        raise UnreadableError(f"{CONSENT}/checkpoint", f"{why}: copy the log again, later")
     if consent.head.origin != head.origin or consent.roots.get(head.size) != head.root:
         raise UnsoundLogError(f"split-view: witnesses saw another root of {head.size} entries")
     parts = _parts(home, consent, head.size, (request.since, request.until))
