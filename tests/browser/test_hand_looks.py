@@ -80,9 +80,10 @@ def test_the_pages_are_light(two: Two, reader: tuple[Page, list[str]]) -> None:
     for address in addresses:
         fresh = patience.context(browser, storage_state=state).new_page()
         fresh.goto(address, wait_until="networkidle")
-        total, script = fresh.evaluate(WEIGH)
+        total, script, later = fresh.evaluate(WEIGH)
         assert 0 < total <= MOST_BYTES, address
         assert script <= MOST_SCRIPT_BYTES, address
+        assert later == 0, "nothing is kept where a key signs"
         fresh.context.close()
 
 
