@@ -201,8 +201,7 @@ def test_granting_and_withdrawing_take_one_press_each(two: Two) -> None:
     make(page, site)
     for wish, kind in (("allow", SceneConsent), ("withdraw", SceneWithdrawal)):
         centre(page, site)
-        page.click(f"#{SCENE}-{wish}")
-        expect(page.locator(f"#{SCENE} .notice")).to_be_visible()
+        press(page, wish)
         assert isinstance(held(site, "c00023"), kind)
         assert last(site, "c00023").evidence is EvidenceClass.PASSKEY
     page.context.close()
