@@ -122,7 +122,8 @@ def test_two_windows_never_overwrite_each_other(
     expect(page.locator(".conflict")).to_contain_text("have changed meanwhile")
     assert house.ledger.version(subject) == 2
     page.click("#segmentation-allow")  # decided again, on what stands now
-    expect(page.locator("#segmentation .notice")).to_be_visible()
+    expect(page.locator("#segmentation-allow")).to_have_attribute("aria-pressed", "true")
+    settled(page)
     assert house.ledger.version(subject) == 3
     other.click("#ai-training-allow")  # about which nothing changed
     expect(other.locator("#ai-training .notice")).to_be_visible()
