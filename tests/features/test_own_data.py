@@ -3,12 +3,13 @@
 import json
 import re
 from html import unescape
+from typing import Any
 
 import pytest
 
 from tests.features.catalogue import feature
 from tests.features.page import Page
-from tests.features.served import Person, Site, done, views
+from tests.features.served import Person, Site, sovereign, views, wait_for
 
 PLACE = "/customer/data"
 SCENE, SERVICE = "recommendation", "recommender"
@@ -103,11 +104,17 @@ def test_3_25_looking_is_a_read_of_the_customers_own(site: Site, customer: Perso
 @feature("M37")
 def test_g310_a_replay_checks_the_entry(site: Site, customer: Person) -> None:
     looked(customer)
-    asked = {"scene": SCENE, "customer": customer.subject, "fields": ["age"]}
-    evidence = site.ask(SERVICE, "/v1/read", asked).headers["Sovereign-Evidence"]
-    log = evidence.rpartition("/")[2].strip('"')
-    report = json.loads(done("replay", log, "--data-dir", site.home, "--json"))
-    assert not report["differences"]
+    read = site.read(SERVICE, SCENE, customer.subject, "age")
+    log = str(read["read_log"]).rpartition("/")[2]
+
+    def checked() -> dict[str, Any] | None:
+        """The report, once the log that has the entry is anchored."""
+        ran = sovereign("replay", log, "--data-dir", site.home, "--json")
+        report: dict[str, Any] = json.loads(ran.stdout)
+        assert not report["differences"]
+        return report if ran.returncode == 0 and report["entries"] > read["entry"] else None
+
+    wait_for(checked, "replay of an anchored log")
 
 
 def test_3_25_a_get_shows_no_value(customer: Person) -> None:

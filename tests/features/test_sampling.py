@@ -372,7 +372,7 @@ CHALLENGES: dict[str, Callable[[Document], object]] = {
     "a checkpoint older than the nonce": lambda d: d["checkpoint"].update(size=1),
     "another root": lambda d: d["checkpoint"].update(root="A" * 43 + "="),
     "an entry left out": lambda d: d["drawn"].pop(),
-    "another entry": lambda d: d["drawn"][0].update(entry=0, log=d["drawn"][1]["log"]),
+    "another entry": lambda d: d["drawn"][0].update(d["drawn"][1]),
     "fewer to draw from": lambda d: d.update(of=1),
 }
 

@@ -12,7 +12,7 @@ from ledger.witness import own_witnesses
 from tests.features.catalogue import feature
 from tests.features.loopback import PLAIN
 from tests.features.period_world import EVERY, SCENE
-from tests.features.served import HERE, Site, done, wait_for
+from tests.features.served import HERE, Site, sovereign, wait_for
 
 SUBJECT = "c00234"
 STOPPED = "demonstration.invalid/w2"
@@ -51,7 +51,8 @@ def test_w26_a_witness_that_is_killed_is_left_out_and_named(unserved: Path, tmp_
 
 
 def _failing(home: Path) -> dict[str, Any] | None:
-    job: dict[str, Any] = json.loads(done("jobs", "--json", "--data-dir", home))["jobs"][
+    """The job of witnesses, if it says why; the command's status is 1 once it failed repeatedly."""
+    job: dict[str, Any] = json.loads(sovereign("jobs", "--json", "--data-dir", home).stdout)["jobs"][
         "witnesses"
     ]
     return job if job["error"] else None

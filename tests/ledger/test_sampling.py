@@ -171,6 +171,7 @@ def consent(home: Path, ledger: Ledger) -> ConsentActs:
 def entry(**members: Any) -> dict[str, Any]:
     views = {"age": "personal"}
     about = {"at": "2026-11-01T12:00:00Z", "plan": "", "reason": "granted", "scene": SCENE}
+    about["action"] = "read"
     return {**about, "service": "analytics", "views": views, **members}
 
 

@@ -54,7 +54,7 @@ def test_the_desk_answers_503_with_one_line_in_the_log_and_goes_on(
     with browser(product, clock) as steward, caplog.at_level(logging.WARNING):
         assert steward.post("/desk/login", data={"role": "account-manager"}).status_code == 200
         caplog.clear()
-        for path, table in (("/desk/cases", "cases"), ("/desk/reviews", "entry")):
+        for path, table in (("/desk/cases", "cases"), ("/desk/reviews", "waiting")):
             with lost(place, table) as ended:
                 answer = steward.get(path)
             assert ended, path

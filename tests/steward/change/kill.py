@@ -106,7 +106,7 @@ def act(chance: random.Random) -> Act:
 def one(home: Path, at: datetime, chance: random.Random) -> int:
     """One life and death; how many rounds it lived."""
     hears, tells = os.pipe()
-    seed, wanted = chance.getrandbits(32), chance.randint(0, 4)
+    seed, wanted = chance.getrandbits(32), chance.randint(0, 6)
     child = os.fork()
     if child == 0:
         os.close(hears)
