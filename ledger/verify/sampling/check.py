@@ -25,7 +25,7 @@ class SampleKind(StrEnum):
     """How the check of a drawn entry, or of a whole file, ends."""
 
     OPENED = "opened"
-    ERASED = "erased"  # opened; an erasure explains that its instruction is not shown
+    ERASED = "erased"  # opened, without its instruction; whose erasure it was shows nowhere
     SEVERAL = "about-several"  # it names sets of customers, which are not opened
     EARLIER = "earlier-form"  # of an earlier version, whose entries cannot be opened alone
     UNSHOWN = "instruction-not-shown"  # another opening shows its instruction
@@ -44,9 +44,9 @@ class SampleKind(StrEnum):
     @property
     def status(self) -> int:
         """The exit status that it asks for: 1 wrong, 3 could not be looked into, 4 not opened."""
-        if self in {SampleKind.OPENED, SampleKind.ERASED}:
+        if self is SampleKind.OPENED:
             return 0
-        if self in {SampleKind.SEVERAL, SampleKind.EARLIER}:
+        if self in {SampleKind.ERASED, SampleKind.SEVERAL, SampleKind.EARLIER}:
             return 3
         return 4 if self in {SampleKind.NOT_OPENED, SampleKind.UNSHOWN} else 1
 
