@@ -218,6 +218,29 @@ def test_g290_no_answer_rests_on_a_grant_withdrawn_while_the_batch_was_worked(
     assert decisions == [False] * wanted
 
 
+def test_g290_a_denial_that_ended_a_batch_stays_one(tmp_path: Path) -> None:
+    bank = _granted(tmp_path)
+    looks = 0
+
+    def clock() -> datetime:
+        nonlocal looks
+        looks += 1
+        if looks == 4:  # both pieces were decided
+            bank.says("c2", Granted("segmentation", ("age",), None))
+        return NOON
+
+    app = GateApp(bank.gate, ByName(), clock=clock)
+    ids = ["c1"] * PIECE + ["c2"] * 2
+    elements = [{"resource": {"type": "customer", "id": each}} for each in ids]
+    batch = ONE | {
+        "evaluations": elements,
+        "options": {"evaluations_semantic": "deny_on_first_deny"},
+    }
+    decisions, _ = _answered(app, batch)
+    assert looks >= 4
+    assert decisions == [True] * PIECE + [False]
+
+
 def test_g288_a_long_request_waits_for_short_ones_and_then_goes_on() -> None:
     async def ask() -> None:
         short, order = ShortRequests(), list[str]()

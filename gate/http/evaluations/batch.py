@@ -145,12 +145,16 @@ class BatchWork:
             self._behalf.append(found.asked)
 
     def _decide_again(self) -> None:
-        """Replace the decisions that are others by now, because the ledger moved meanwhile."""
+        """Replace the decisions that are others by now, because the ledger moved meanwhile.
+
+        The denial that a batch ended at stays: as a permit it would say that all was permitted.
+        """
         self._at = self._by.clock()
         size, elements = self._by.gate.catch_up(), self._batch.elements
+        answers = self._answers[:-1] if self._is_ended and self._stops(False) else self._answers
         earlier = [
             (place, each, element)
-            for place, (each, element) in enumerate(zip(self._answers, elements, strict=False))
+            for place, (each, element) in enumerate(zip(answers, elements, strict=False))
             if isinstance(each, WrittenDecision) and each.moment.point.size != size
             if isinstance(element, authzen.Evaluation)
         ]
