@@ -39,19 +39,20 @@ class Mailbox:
     def accept(self, delivery: str, body: bytes) -> None:
         """Durable when it returns; the same delivery again changes nothing. ReusedIdError."""
         digest = sha256(body).hexdigest()
-        with database.reading(self._folder) as connection:
-            row = connection.execute("SELECT digest FROM delivery WHERE id = ?", (delivery,))
-            known = row.fetchone()
-        if known is None:
-            self._queue.put({"id": delivery, "body": body.decode()})
-            # If we crash here, the sender asks again and the item is twice in the queue: `work`
-            # does it once.
-            with database.writing(self._folder) as connection:
-                connection.execute(
-                    "INSERT OR IGNORE INTO delivery VALUES (?, ?)", (delivery, digest)
-                )
-        elif known["digest"] != digest:
+        with database.writing(self._folder) as connection:  # of two at once the first one counts
+            connection.execute("INSERT OR IGNORE INTO delivery VALUES (?, ?)", (delivery, digest))
+            row = connection.execute(
+                "SELECT digest, worked.id IS NOT NULL FROM delivery LEFT JOIN worked USING (id)"
+                " WHERE delivery.id = ?",
+                (delivery,),
+            )
+            known, is_worked = row.fetchone()
+        if known != digest:
             raise ReusedIdError(f"webhook-id {delivery} came before with another body")
+        # If we crash here, nothing was acknowledged and the sender asks again. An item may be in
+        # the queue twice: `work` does it once.
+        if not is_worked:
+            self._queue.put({"id": delivery, "body": body.decode()})
 
     def work(self, do: Work) -> bool:
         """Work on one item, if there is one. A fault of the item is stored, and not tried again."""

@@ -3,13 +3,15 @@
 import subprocess
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from examples.crm import contacts, database, scoring, words
 from examples.crm.contacts import Written
-from examples.crm.mailbox import Mailbox
+from examples.crm.mailbox import Mailbox, ReusedIdError
 from sovereign_client import Personal, Synthetic, Value, Withheld
 from tests.features.served import ROOT
 
@@ -90,7 +92,8 @@ def test_r10_what_a_message_asks_for_is_found(text: str) -> None:
 KILLED = """
 import os, sys
 from pathlib import Path
-from examples.crm.mailbox import Mailbox
+from threading import Barrier
+from examples.crm.mailbox import Mailbox, ReusedIdError
 
 mailbox = Mailbox(Path(sys.argv[1]))
 mailbox.accept("msg_1", b"{}")
@@ -112,6 +115,30 @@ def test_r4_an_item_whose_work_was_killed_is_worked_on_once_by_the_next_process(
     while mailbox.work(lambda _, delivery, body: done.append((delivery, body))):
         pass
     assert done == [("msg_1", b"{}")]
+
+
+def test_r3_of_two_bodies_under_one_id_at_once_the_accepted_one_is_worked_on(
+    tmp_path: Path,
+) -> None:
+    database.prepare(tmp_path)
+    mailbox, start = Mailbox(tmp_path), Barrier(8)
+
+    def send(number: int) -> bytes | None:
+        body = b'{"number":%d}' % number
+        start.wait()
+        try:
+            mailbox.accept("msg_1", body)
+        except ReusedIdError:
+            return None
+        return body
+
+    with ThreadPoolExecutor(8) as senders:
+        accepted = {*senders.map(send, range(8))} - {None}
+    done: list[bytes] = []
+    while mailbox.work(lambda _, _delivery, body: done.append(body)):
+        pass
+    assert len(accepted) == 1
+    assert {*done} == accepted
 
 
 CONFLICTS: Mapping[str, tuple[list[Written], str | None]] = {
