@@ -9,10 +9,13 @@ import shutil
 import time
 from base64 import b64encode
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from ledger.keys import log_keys
 from ledger.tlog import checkpoint, cosignature, signed_note
@@ -20,7 +23,8 @@ from ledger.tlog.signed_note import Note
 from ledger.tlog.writer import Log
 from ledger.vault import commitments
 from ledger.witness import own_witnesses
-from tests.features.served import Site, done, wait_for
+from tests.features.loopback import PLAIN
+from tests.features.served import PATIENCE_S, Site, done, wait_for
 from tests.ledger import worlds
 from tests.ledger.test_timestamp import Openssl
 from tests.ledger.timestamping import serving
@@ -28,6 +32,8 @@ from tests.ledger.timestamping import serving
 EVERY = dict.fromkeys(("publication", "anchoring", "witnesses", "timestamps"), 0.5)
 PEOPLE = ("c00231", "c00232", "c00233")
 SERVICE, SCENE = "recommender", "recommendation"
+TOKEN = {"Authorization": f"Bearer demo-{SERVICE}"}
+CONNECTIONS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +54,11 @@ class Period:
         return [str(home), *named, *times, "--transitions", str(home / "transitions")]
 
 
-def play(unserved: Path, folder: Path) -> Period:
-    """Serve a bank with witnesses and a timestamp authority for a while, and stop it."""
+def play(unserved: Path, folder: Path, reads: int = 0) -> Period:
+    """Serve a bank with witnesses and a timestamp authority for a while, and stop it.
+
+    `reads`: how many more there are, of customers who never decided anything.
+    """
     home = shutil.copytree(unserved, folder / "data")
     own_witnesses.make(home)
     authority = Openssl(folder / "tsa")
@@ -64,6 +73,7 @@ def play(unserved: Path, folder: Path) -> Period:
         with site.serving():
             wait_for(lambda: _stamps(home), "first timestamp")
             since = datetime.now(UTC)
+            read_much(site, reads)
             handed_over = _use(site, home, folder)
             until = datetime.now(UTC)
             wait_for(lambda: seen_at(home) > until, "cosigned checkpoint of the end")
@@ -73,6 +83,22 @@ def play(unserved: Path, folder: Path) -> Period:
     form = "%Y-%m-%dT%H:%M:%SZ"
     end = f"{until + timedelta(seconds=1):{form}}"
     return Period(home, roots, f"{since:{form}}", end, f"{handed_over:{form}}")
+
+
+def read_much(site: Site, number: int) -> None:
+    """Many reads over a few connections, of 100 customers in turn."""
+
+    def read(mine: range) -> None:
+        with httpx.Client(base_url=site.address, verify=PLAIN, timeout=PATIENCE_S) as client:
+            for each in mine:
+                body = {"scene": SCENE, "customer": f"c{each % 100:05}", "fields": ["age"]}
+                answer = client.post("/v1/read", headers=TOKEN, json=body)
+                assert answer.status_code == 200, answer.text
+
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        shares = [pool.submit(read, range(n, number, CONNECTIONS)) for n in range(CONNECTIONS)]
+        for each in shares:
+            each.result()
 
 
 def _use(site: Site, home: Path, folder: Path) -> datetime:
