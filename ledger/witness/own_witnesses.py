@@ -30,7 +30,7 @@ NOT_INDEPENDENT = (
     "Witnesses: three processes of this demonstration, quorum two. They are not independent:"
     " docs/operate.md says how to replace them."
 )
-_PATIENCE_S = 20.0  # for the start of a process on a busy machine
+_PATIENCE_S = 120.0  # for the start of a process on a busy machine; one that ended is seen at once
 _REACH_S = 0.5
 _lock = Lock()
 _running: list["subprocess.Popen[bytes]"] = []

@@ -111,6 +111,10 @@ class Writing:
         """One customer's entries of a kind, oldest first."""
         return _about(self.database, pseudonym(self._tagger, subject), kind)
 
+    def about_nobody(self, kind: str) -> list[RegisterEntry]:
+        """The entries of a kind that are about no customer, oldest first."""
+        return _about(self.database, "", kind)
+
 
 class Register:
     """The register of the data directory `home`. Thread-safe; several processes may write.

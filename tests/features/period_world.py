@@ -5,6 +5,7 @@ what is found then is found by what the other files of the period say.
 """
 
 import json
+import secrets
 import shutil
 import time
 from base64 import b64encode
@@ -12,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,17 @@ PEOPLE = ("c00231", "c00232", "c00233")
 SERVICE, SCENE = "recommender", "recommendation"
 TOKEN = {"Authorization": f"Bearer demo-{SERVICE}"}
 CONNECTIONS = 8
+FORM = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass(frozen=True, slots=True)
+class NotedTerms:
+    """What a regulator hands over to the company for a sample, after the reads are anchored."""
+
+    nonce: str
+    since: str
+    until: str
+    handed_over: str  # as the company says
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +57,7 @@ class Period:
     roots: Path
     since: str
     until: str
-    handed_over: str  # when a regulator's nonce is: after the reads are anchored
+    draw: "NotedTerms"
 
     def options(self, home: Path) -> list[str]:
         """The arguments of the audit of a copy of the directory."""
@@ -74,15 +87,14 @@ def play(unserved: Path, folder: Path, reads: int = 0) -> Period:
             wait_for(lambda: _stamps(home), "first timestamp")
             since = datetime.now(UTC)
             read_much(site, reads)
-            handed_over = _use(site, home, folder)
+            draw = _use(site, home, folder, since)
             until = datetime.now(UTC)
             wait_for(lambda: seen_at(home) > until, "cosigned checkpoint of the end")
             wait_for(lambda: is_settled(home), "anchor of the last reads")
     done("transitions", home / "transitions", "--data-dir", home)
     own_witnesses.stop()
-    form = "%Y-%m-%dT%H:%M:%SZ"
-    end = f"{until + timedelta(seconds=1):{form}}"
-    return Period(home, roots, f"{since:{form}}", end, f"{handed_over:{form}}")
+    end = f"{until + timedelta(seconds=1):{FORM}}"
+    return Period(home, roots, f"{since:{FORM}}", end, draw)
 
 
 def read_much(site: Site, number: int) -> None:
@@ -101,8 +113,8 @@ def read_much(site: Site, number: int) -> None:
             each.result()
 
 
-def _use(site: Site, home: Path, folder: Path) -> datetime:
-    """Give instructions and read; returns a time after which a withdrawal follows."""
+def _use(site: Site, home: Path, folder: Path, since: datetime) -> NotedTerms:
+    """Give instructions and read, note a draw, and withdraw after it."""
     for number, each in enumerate(PEOPLE):
         site.customer(each).switch(SCENE, "allow")
         site.read(SERVICE, SCENE, each, "age")
@@ -113,11 +125,21 @@ def _use(site: Site, home: Path, folder: Path) -> datetime:
             size = size_of(read_log)
     wait_for(lambda: size_of(newest_reads(home)) > size, "publication of the later reads")
     wait_for(lambda: anchored(home) >= size_of(newest_reads(home)), "anchor of the later reads")
-    count, handed_over = len(_stamps(home)), datetime.now(UTC)
+    count = len(_stamps(home))
     time.sleep(1.1)  # times have whole seconds
+    draw = _noted(home, f"{since:{FORM}}", f"{datetime.now(UTC):{FORM}}")
+    while f"{datetime.now(UTC):{FORM}}" <= draw.handed_over:
+        time.sleep(0.1)
     site.customer(PEOPLE[0]).switch(SCENE, "withdraw")
     wait_for(lambda: len(_stamps(home)) > count, "timestamp after the withdrawal")
-    return handed_over
+    return draw
+
+
+def _noted(home: Path, since: str, until: str) -> NotedTerms:
+    nonce = secrets.token_hex(32)
+    terms = ("--from", since, "--to", until, "--sample", "3", "--by", "Authority")
+    printed = done("note-draw", sha256(nonce.encode()).hexdigest(), *terms, "--data-dir", home)
+    return NotedTerms(nonce, since, until, printed.split()[-1])
 
 
 def entries(folder: Path) -> list[bytes]:

@@ -98,7 +98,8 @@ def test_q6_the_regulators_page_is_played_from_an_empty_directory(
     assert len(played) >= 12
     for command, lines in played:
         ran = command.replace(" FROM ", f" {period.since} ").replace(" TO ", f" {period.until} ")
-        ran = ran.replace(" HANDED_OVER ", f" {period.handed_over} ")
+        for word, value in (("HANDED_OVER", period.draw.handed_over), ("UNTIL", period.draw.until)):
+            ran = ran.replace(f" {word} ", f" {value} ")
         ran = ran.replace(" COMPANY", f" {period.home}")
         shell = ["/bin/sh", "-c", ran]
         result = subprocess.run(
@@ -110,6 +111,8 @@ def test_q6_the_regulators_page_is_played_from_an_empty_directory(
                 f"{command}\nwant {line!r} in\n{result.stdout}{result.stderr}"
             )
         assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
+        if command.endswith("> nonce"):  # the draw was noted while the company still served
+            (tmp_path / "nonce").write_text(f"{period.draw.nonce}\n")
     assert {*PAGE.read_text("utf-8").split()} & {"data/keys", "keys/"} == set()
     private = [path for path in tmp_path.rglob("*") if path.suffix == ".key"]
     assert private == []

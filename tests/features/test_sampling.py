@@ -79,9 +79,17 @@ class Sampled:
         given = ["--challenge", str(challenge), "--openings", str(openings)]
         return main(["check", str(copy or self.copy), "--policy", self.policy, *given])
 
+    def note(self) -> None:
+        """Hand over the SHA-256 of the nonce, the period and the number, at the company."""
+        seal = sha256(self.nonce.encode()).hexdigest()
+        terms = ("--from", self.since, "--to", self.until, "--sample", str(ALL))
+        printed = done("note-draw", seal, *terms, "--by", AUTHORITY, "--data-dir", self.home)
+        self.handed_over = printed.split()[-1]
+        while datetime.now(UTC).strftime(FORM) <= self.handed_over:
+            pause(0.1)
+
     def open(self, challenge: Path, out: Path, *more: str) -> None:
-        options = ("--out", out, "--by", AUTHORITY, "--data-dir", self.home)
-        done("open-entries", challenge, *options, *more)
+        done("open-entries", challenge, "--out", out, "--data-dir", self.home, *more)
 
 
 def use(site: Site, home: Path) -> None:
@@ -123,9 +131,8 @@ def bank(unserved: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         made = Sampled(site, folder, f"{datetime.now(UTC):{FORM}}")
         use(site, home)
         pause(1.1)  # times have whole seconds: what follows is after them
-        now = datetime.now(UTC)
-        made.handed_over = made.until = f"{now:{FORM}}"
-        pause(1.1)
+        made.until = f"{datetime.now(UTC):{FORM}}"
+        made.note()
         size = size_of(home / "log" / "consent")
         site.customer(PEOPLE[2]).switch(SCENE, "allow")
         wait_for(lambda: witnessed(home) > size, "newer checkpoint")
@@ -146,8 +153,7 @@ def challenge(bank: Sampled) -> Path:
 @pytest.fixture(scope="module")
 def opened(bank: Sampled, challenge: Path) -> Path:
     path = bank.folder / "openings.json"
-    seal = sha256(bank.nonce.encode()).hexdigest()
-    bank.open(challenge, path, "--sealed", seal)
+    bank.open(challenge, path)
     return path
 
 
@@ -232,20 +238,68 @@ def test_q10_an_opened_entry_reveals_nothing_of_another(bank: Sampled, opened: P
             assert key == other or not tags & {*same}
 
 
+def refused(bank: Sampled, challenge: Path, out: Path) -> str:
+    """Why the company opens nothing."""
+    ran = sovereign("open-entries", challenge, "--out", out, "--data-dir", bank.home)
+    assert (ran.returncode, ran.stderr.startswith("nothing was opened: ")) == (1, True), ran.stderr
+    assert not out.exists()
+    return ran.stderr
+
+
 def test_q11_the_company_opens_only_what_was_drawn(
     bank: Sampled, challenge: Path, tmp_path: Path
 ) -> None:
-    """A regulator who names an entry of their choice is refused, as is another nonce."""
+    """A regulator who names an entry of their choice is refused."""
     chosen = json.loads(challenge.read_text())
     fewer = tmp_path / "fewer"
-    for change in ({"drawn": chosen["drawn"][:1]}, {"nonce": "00" * 32}, {"sample": 1}):
-        fewer.write_bytes(commitments.canonical(chosen | change) + b"\n")
-        options = ("--out", tmp_path / "out", "--by", AUTHORITY, "--data-dir", bank.home)
-        ran = sovereign("open-entries", fewer, *options)
-        assert (ran.returncode, "draw other entries" in ran.stderr) == (1, True), ran.stderr
-    ran = sovereign("open-entries", challenge, *options, "--sealed", "00" * 32)
-    assert (ran.returncode, "was handed over" in ran.stderr) == (1, True), ran.stderr
-    assert not (tmp_path / "out").exists()
+    fewer.write_bytes(commitments.canonical(chosen | {"drawn": chosen["drawn"][:1]}) + b"\n")
+    assert "draw other entries" in refused(bank, fewer, tmp_path / "out")
+
+
+CHOSEN: dict[str, dict[str, str]] = {
+    "another nonce": {"nonce": "00" * 32},
+    "fewer entries": {"sample": "1"},
+    "another time": {"handed-over": "2026-01-01T00:00:00Z"},
+    "another period": {"from": "2026-01-01T00:00:00Z"},
+}
+
+
+@pytest.mark.parametrize("what", CHOSEN)
+def test_q11_a_draw_that_was_not_noted_so_is_not_opened(
+    what: str, bank: Sampled, tmp_path: Path
+) -> None:
+    """Who knows the checkpoint could try nonces, times and periods until somebody is drawn."""
+    assert bank.draw(tmp_path / "drawn", **CHOSEN[what]) == 0
+    why = refused(bank, tmp_path / "drawn", tmp_path / "out")
+    assert ("no draw by this nonce" if what == "another nonce" else "the draw was noted at") in why
+
+
+def test_q11_a_draw_is_noted_once(bank: Sampled) -> None:
+    before = bank.handed_over
+    bank.note()
+    assert bank.handed_over == before
+    seal = sha256(bank.nonce.encode()).hexdigest()
+    terms = ("--from", bank.since, "--to", bank.until, "--sample", "3", "--by", AUTHORITY)
+    ran = sovereign("note-draw", seal, *terms, "--data-dir", bank.home)
+    assert (ran.returncode, "another draw was noted" in ran.stderr) == (1, True), ran.stderr
+
+
+UNUSABLE = {
+    "a seal that is too short": ("abcd", {}, "SHA-256 of the nonce as 64 digits"),
+    "no entries": ("00" * 32, {"--sample": "0"}, "--sample is 0, want 1 to"),
+    "a day without a time": ("00" * 32, {"--from": "2026-11-30"}, "want a time in UTC"),
+    "a period that ends first": ("00" * 32, {"--to": "2020-01-01T00:00:00Z"}, "want a time after"),
+    "nobody": ("00" * 32, {"--by": " "}, "want the name of the authority"),
+}
+
+
+@pytest.mark.parametrize("why", UNUSABLE)
+def test_q11_a_draw_that_cannot_be_noted_is_refused(why: str, bank: Sampled) -> None:
+    seal, changed, wanted = UNUSABLE[why]
+    terms = {"--from": bank.since, "--to": bank.until, "--sample": "3", "--by": AUTHORITY}
+    words = [word for option in (terms | changed).items() for word in option]
+    ran = sovereign("note-draw", seal, *words, "--data-dir", bank.home)
+    assert (ran.returncode, wanted in ran.stderr) == (2, True), ran.stderr
 
 
 @feature("M37")
@@ -412,11 +466,11 @@ def test_q15_a_read_of_somebody_who_was_erased_is_said_to_be_one(
     done("erase", PEOPLE[0], "--data-dir", bank.home)
     later = tmp_path / "later"
     wait_for(lambda: _announced(bank.home, "subject-erased"), "publication of the erasure")
-    now = datetime.now(UTC)
-    pause(1.1)
+    bank.nonce = secrets.token_hex(32)
+    bank.note()
     bank.site.customer(PEOPLE[2]).switch(SCENE, "withdraw")
     drawn = tmp_path / "challenge"
-    wait_for(lambda: _redrawn(bank, drawn, f"{now:{FORM}}"), "draw by a newer checkpoint")
+    wait_for(lambda: _redrawn(bank, drawn), "draw by a newer checkpoint")
     bank.open(drawn, later, "--instructions")
     assert bank.check(drawn, later) == 3
     printed = capsys.readouterr().out
@@ -436,7 +490,7 @@ def _announced(home: Path, kind: str) -> bool:
     return f'"type":"{kind}"'.encode() in published(home / "log" / "consent")
 
 
-def _redrawn(bank: Sampled, out: Path, at: str) -> bool:
+def _redrawn(bank: Sampled, out: Path) -> bool:
     shutil.rmtree(bank.copy)
     copy_published(bank.home, bank.copy / "log")
-    return bank.draw(out, **{"handed-over": at}) == 0
+    return bank.draw(out) == 0

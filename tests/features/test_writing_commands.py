@@ -54,7 +54,8 @@ BESIDE = {  # commands that write other files or tables, and are made for it
     "keys issue",  # test_api_keys.py, as the next two
     "keys revoke",
     "keys rotate",
-    "open-entries",  # test_sampling.py
+    "note-draw",  # test_sampling.py, as the next one
+    "open-entries",
     "steward replay",
     "steward run",
     "transitions",

@@ -106,7 +106,9 @@ TYPED_WRONG = {
     "import-consents": "import-consents {junk} --source x --data-dir {typo}",
     "jobs": "jobs --data-dir {typo}",
     "named-files": "named-files {root}/out --data-dir {typo}",
-    "open-entries": "open-entries {junk} --out {root}/out --by x --data-dir {typo}",
+    "note-draw": f"note-draw {'0' * 64} --by x --from 2026-01-01T00:00:00Z"
+    " --to 2026-02-01T00:00:00Z --sample 3 --data-dir {typo}",
+    "open-entries": "open-entries {junk} --out {root}/out --data-dir {typo}",
     "transitions": "transitions {root}/out --data-dir {typo}",
     "jobs as JSON": "jobs --json --data-dir {typo}",
     "processing-record": "processing-record astrology --demo --data-dir {typo}",

@@ -5,7 +5,8 @@ r"""Draw read-log entries by a challenge that nobody could foresee, and check ho
     python -m ledger.verify.sampling check DIR --policy consent.policy \
         --challenge challenge.json --openings openings.json
 
-DIR has the folder `log`. Hand over SHA-256 of the nonce, wait until witnesses have seen a newer
+DIR has the folder `log`. Hand over SHA-256 of the nonce, the period and the number of entries
+(`sovereign note-draw`, which prints the time), wait until witnesses have seen a newer
 checkpoint, and draw. The company opens the drawn entries (`sovereign open-entries`), and you check
 what it gives you. Standard library and `cryptography` only. Exit status 0: drawn, or each entry is
 opened and follows from what is published. 1: something was read and is wrong. 2: an argument cannot
@@ -73,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument("--policy", type=Path, required=True, help="of the consent log")
     drawing.add_argument("--nonce", required=True, help="32 random bytes in hex")
     drawing.add_argument(
-        "--handed-over", required=True, help="when the company got the nonce, or its SHA-256"
+        "--handed-over", required=True, help="when the company noted SHA-256 of the nonce"
     )
     drawing.add_argument("--sample", type=int, required=True, help="how many entries")
     drawing.add_argument("--from", dest="since", required=True, help="a time in UTC")

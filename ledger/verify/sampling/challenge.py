@@ -127,6 +127,11 @@ def nonce(text: Any) -> bytes:
     return bytes.fromhex(text)
 
 
+def is_digest(text: str) -> bool:
+    """Whether a text is 32 bytes in hex, as a nonce and its seal are written."""
+    return _NONCE.fullmatch(text) is not None
+
+
 def seal(given: bytes) -> str:
     """What is handed over in place of a nonce: SHA-256 of its 64 hexadecimal digits, in hex."""
     return sha256(given.hex().encode()).hexdigest()
