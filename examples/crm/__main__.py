@@ -72,6 +72,21 @@ def support_run(folder: Folder, gate: Gate = HERE) -> None:
 
 
 @app.command()
+def agent(role: str, folder: Folder, gate: Gate = HERE) -> None:
+    """Answer open messages as `support` or `sales`, and print the conversations by state."""
+    import asyncio
+
+    from examples.crm.agents import answering
+    from examples.crm.agents.roles import ROLES
+
+    if role not in ROLES:
+        raise typer.BadParameter(f"want {' or '.join(ROLES)}, got {role!r}")
+    known = ROLES[role]
+    states = asyncio.run(answering.run(folder, gate, _token(known.service), known, _model()))
+    typer.echo(json.dumps(states))
+
+
+@app.command()
 def conflicts(folder: Folder) -> None:
     """Print telephone numbers that two systems wrote at once, and which one counts."""
     rule = contacts.rule_of(folder / "company")
@@ -113,6 +128,19 @@ def failures(folder: Folder) -> None:
 def _rows(folder: Path, query: str) -> list[Any]:
     with database.reading(folder) as connection:
         return connection.execute(query).fetchall()
+
+
+def _model() -> Any:
+    """The endpoint that the environment names (agents/endpoint.py); else the one made of rules."""
+    from examples.crm.agents.endpoint import ModelEndpoint
+    from examples.crm.agents.rules import Rules
+
+    place, name = os.environ.get("CRM_MODEL_URL"), os.environ.get("CRM_MODEL")
+    if place is None and name is None:
+        return Rules()
+    if not place or not name:
+        raise typer.BadParameter("set CRM_MODEL_URL and CRM_MODEL, or neither")
+    return ModelEndpoint(place, name, os.environ.get("CRM_MODEL_KEY"))
 
 
 def _token(service: str) -> str:
