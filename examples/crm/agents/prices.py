@@ -30,7 +30,9 @@ class Product:
 
 def faults(text: str) -> tuple[str, ...]:
     """Why a person must look at the prices of a text; none: all are those of the table."""
-    return tuple(dict.fromkeys(each for s in _sentences(text) for each in _faults_of(s)))
+    found = [each for s in _sentences(text) for each in _faults_of(s)]
+    found += [f"{c!r}: a letter for a number" for c in text if unicodedata.category(c) == "Nl"]
+    return tuple(dict.fromkeys(found))
 
 
 def table() -> tuple[Product, ...]:
@@ -58,8 +60,6 @@ def _faults_of(sentence: str) -> Iterator[str]:
         yield f"{number!r}: not a price of the table for {about}"
     if money := _words(words["money"]).search(priced):
         yield f"{money[0]!r}: without a price of the table"
-    if odd := [c for c in priced if unicodedata.category(c) in {"Nl", "No"}]:
-        yield f"{odd[0]!r}: a number that is not written in digits 0 to 9"
 
 
 def _sentences(text: str) -> Iterator[str]:
