@@ -87,6 +87,40 @@ def agent(role: str, folder: Folder, gate: Gate = HERE) -> None:
 
 
 @app.command()
+def train(folder: Folder, manifest: Path, gate: Gate = HERE) -> None:
+    """Train the churn model on the customers of a manifest that was just made."""
+    from examples.crm.churn import runs
+    from sovereign_client import Client
+
+    with Client(gate, _token(runs.SERVICE)) as client:
+        made = runs.train(folder, client, manifest)
+    typer.echo(f"{made.model}: {made.listed} listed, trained on {made.trained_on}")
+
+
+@app.command()
+def evaluate(
+    folder: Folder,
+    key: Annotated[Path, typer.Option(help="Signing key, by `sovereign keygen`.")],
+    gate: Gate = HERE,
+    every: Annotated[float, typer.Option(help="Seconds between two runs; 0: one run.")] = 0,
+) -> None:
+    """Report the churn model's accuracy, signed, once or on a schedule."""
+    import time
+
+    from examples.crm.churn import runs
+    from sovereign_client import Client
+
+    desk = Desk(gate, _token(runs.SERVICE))
+    with Client(gate, desk.token) as client:
+        while True:
+            accuracy = runs.evaluate(folder, client, desk, key)
+            typer.echo(f"accuracy {accuracy / 100:.2f} %")
+            if every <= 0:
+                return
+            time.sleep(every)
+
+
+@app.command()
 def conflicts(folder: Folder) -> None:
     """Print telephone numbers that two systems wrote at once, and which one counts."""
     rule = contacts.rule_of(folder / "company")

@@ -36,6 +36,10 @@ class Desk:
         answer = self._post(f"/v1/proposals/{number}/ruling", {"subject": customer})
         return answer if answer["decided"] else None
 
+    def report(self, note: str) -> None:
+        """Report a signed signal. Raises CallError."""
+        self._post("/v1/signals", {"note": note})
+
     def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {self.token}"}
         try:

@@ -8,12 +8,13 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
 from tests.features.catalogue import feature
 from tests.features.crm import PYTHON, Crm, gate_has, interaction, running
-from tests.features.served import ROOT, Site, sovereign
+from tests.features.served import GIVEN, ROOT, Site, done, sovereign
 
 CUSTOMERS = 60
 SCENE = "lead-scoring"
@@ -191,6 +192,62 @@ def test_r10_r11_a_risky_answer_waits_for_a_person_and_leaves_once(site: Site, c
     for _ in range(2):
         assert json.loads(crm.run("support")) == {"open": 1, "sent": 1}
     assert crm.rows("SELECT * FROM outbox") == [(number, who, "We looked into it.")]
+
+
+RISK = "leaving-risk"
+
+
+def imported(site: Site, folder: Path, customers: list[str]) -> None:
+    rows = folder / "rows.csv"
+    rows.write_text(
+        "\n".join(["subject,scene,at", *(f"{c},{RISK},{GIVEN}" for c in customers), ""])
+    )
+    done("import-consents", rows, "--source", "old crm", "--data-dir", site.home)
+
+
+def trained(site: Site, crm: Crm, model: str) -> tuple[Path, int]:
+    """Make a manifest and train on it: the manifest, and how many customers it lists."""
+    words = ("manifest", "make", model, "--scene", RISK, "--data-dir", site.home)
+    manifest = site.home / done(*words).partition(":")[0]
+    said = crm.run("train", str(manifest))
+    found = re.fullmatch(rf"{model}: (\d+) listed, trained on (\d+)\n", said)
+    assert found is not None, said
+    assert int(found[2]) < int(found[1])
+    return manifest, int(found[1])
+
+
+@feature("M7", "M14")
+def test_r22_r23_a_models_measured_accuracy_freezes_who_asked_and_a_veto_leaves_the_next_model(
+    site: Site, crm: Crm, tmp_path: Path
+) -> None:
+    strict, lenient, unconcerned, vetoing = crm.ids[20:24]
+    imported(site, tmp_path, crm.ids)
+    vkey = done("keygen", "model-monitor", tmp_path).strip()
+    done("steward", "register", vkey, "--data-dir", site.home)
+    _, before = trained(site, crm, "churn-1")
+    assert before == CUSTOMERS
+    for customer, figure in ((strict, "92"), (lenient, "10")):
+        person, place = site.customer(customer), f"/customer/scenes/{RISK}"
+        set_ = person.press(person.page(place), f"{place}/conditions/0/set", figure=figure)
+        assert set_.status == 200
+
+    said = crm.run("evaluate", "--key", str(tmp_path / "model-monitor.key"))
+    accuracy = float(said.split()[1])
+    assert 10 < accuracy < 92
+
+    def reason(customer: str) -> str:
+        return str(site.read("care-team", RISK, customer, "tenure")["reason"])
+
+    assert {c: reason(c) for c in crm.ids if reason(c) != "granted"} == {strict: "frozen"}
+    assert [reason(c) for c in (lenient, unconcerned)] == ["granted", "granted"]
+    site.customer(vetoing).switch(RISK, "withdraw")
+    affected = sovereign("manifest", "affected", "--data-dir", site.home, "--json")
+    assert [each["model"] for each in json.loads(affected.stdout)] == ["churn-1"]
+    second, after = trained(site, crm, "churn-2")
+    assert after == before - 2  # who withdrew, and whose reads are frozen
+    assert "no veto" in done("manifest", "verify", second, "--data-dir", site.home)
+    affected = sovereign("manifest", "affected", "--data-dir", site.home, "--json")
+    assert [each["model"] for each in json.loads(affected.stdout)] == ["churn-1"]
 
 
 @feature("M27")
