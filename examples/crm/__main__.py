@@ -121,6 +121,20 @@ def evaluate(
 
 
 @app.command()
+def statistics(folder: Folder, gate: Gate = HERE) -> None:
+    """Print monthly trends and segments of everybody, with intervals and the true errors."""
+    from examples.crm.analysis import segments, trends
+    from sovereign_client import Client
+
+    totals = trends.months(folder, Desk(gate, _token(trends.SERVICE)))
+    for line in trends.lines(totals):
+        typer.echo(line)
+    with Client(gate, _token(segments.SERVICE)) as client:
+        for line in segments.lines(segments.read(folder, client)):
+            typer.echo(line)
+
+
+@app.command()
 def conflicts(folder: Folder) -> None:
     """Print telephone numbers that two systems wrote at once, and which one counts."""
     rule = contacts.rule_of(folder / "company")

@@ -14,7 +14,7 @@ import pytest
 
 from tests.features.catalogue import feature
 from tests.features.crm import PYTHON, Crm, gate_has, interaction, running
-from tests.features.served import GIVEN, ROOT, Site, done, sovereign
+from tests.features.served import GIVEN, ROOT, Site, done, sovereign, wait_for
 
 CUSTOMERS = 60
 SCENE = "lead-scoring"
@@ -248,6 +248,25 @@ def test_r22_r23_a_models_measured_accuracy_freezes_who_asked_and_a_veto_leaves_
     assert "no veto" in done("manifest", "verify", second, "--data-dir", site.home)
     affected = sovereign("manifest", "affected", "--data-dir", site.home, "--json")
     assert [each["model"] for each in json.loads(affected.stdout)] == ["churn-1"]
+
+
+@feature("M9", "M34")
+def test_r24_trends_and_segments_are_printed_with_intervals_and_true_errors(
+    site: Site, crm: Crm
+) -> None:
+    asked = {"scene": "contact-statistics", "series": "contacts"}
+
+    def released() -> bool:
+        return bool(site.ask("capacity-office", "/v1/series", asked).json()["periods"])
+
+    wait_for(released, "release of the series")
+    lines = crm.run("statistics").splitlines()
+    month = r"2025-\d\d +-?\d+  -?\d+ to -?\d+  true \d+  error [\d.]+%"
+    assert sum(re.fullmatch(month, each) is not None for each in lines) == 12
+    assert re.search(r"^trend \S+ a month, \S+ to \S+, true \S+$", "\n".join(lines), re.MULTILINE)
+    assert re.search(r"^\d+ rows, [\d.]+% synthetic; \d+ withheld$", "\n".join(lines), re.MULTILINE)
+    true = [float(found[1]) for each in lines if (found := re.search(r"true ([\d.]+)%", each))]
+    assert sum(true) == pytest.approx(100, abs=1)
 
 
 @feature("M27")
