@@ -167,6 +167,24 @@ def day(customers: int = 36) -> None:
 
 
 @app.command()
+def load(
+    rate: Annotated[float, typer.Option(min=0.1, help="Withdrawals a second.")] = 30,
+    seconds: Annotated[float, typer.Option(min=1)] = 120,
+) -> None:
+    """Withdraw at a rate while all services run, in a fresh folder; 0 only if nothing failed."""
+    from tempfile import mkdtemp
+
+    from examples.crm.load import withdrawals
+
+    folder = Path(mkdtemp(prefix="crm-"))
+    typer.echo(f"in {folder}")
+    counts = withdrawals.play(folder, rate, seconds)
+    for line in counts.lines():
+        typer.echo(line)
+    raise typer.Exit(0 if counts.held else 1)
+
+
+@app.command()
 def failures(folder: Folder) -> None:
     """Print the deliveries that could not be worked on, and why."""
     for row in _rows(folder, "SELECT id, fault FROM worked WHERE fault IS NOT NULL ORDER BY id"):

@@ -285,3 +285,13 @@ def test_r16_a_day_is_played_and_every_claim_is_checked() -> None:
     assert "BROKEN" not in ran.stdout
     for each in ("sovereign replay", "sovereign verify", "0 errors", "every approved draft"):
         assert re.search(rf"^holds .*{each}", ran.stdout, re.MULTILINE), each
+
+
+@feature("M10")
+def test_r25_withdrawals_under_load_fail_nothing_and_no_personal_value_follows_a_receipt() -> None:
+    command = [*PYTHON, "load", "--rate", "4", "--seconds", "3"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert re.search(r"^12 withdrawals in ", ran.stdout, re.MULTILINE)
+    for each in ("failures: 0", "schema changes: 0", "personal values after a receipt: 0"):
+        assert each in ran.stdout.splitlines()
