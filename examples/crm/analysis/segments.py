@@ -53,6 +53,7 @@ def read(folder: Path, gate: Client) -> Segments:
 def lines(found: Segments) -> Iterator[str]:
     """What is printed. The interval is that of counting so many rows, 95 %; no noise is in it."""
     yield f"{found.rows} rows, {found.synthetic:.1%} synthetic; {found.withheld} withheld"
+    yield "intervals are of counting alone: how those who allow differ is not in them"
     for segment in sorted({*found.shares, *found.truth}):
         share, true = found.shares.get(segment, 0.0), found.truth.get(segment, 0.0)
         bar = 1.96 * (share * (1 - share) / max(1, found.rows)) ** 0.5
