@@ -72,6 +72,69 @@ def support_run(folder: Folder, gate: Gate = HERE) -> None:
 
 
 @app.command()
+def agent(role: str, folder: Folder, gate: Gate = HERE) -> None:
+    """Answer open messages as `support` or `sales`, and print the conversations by state."""
+    import asyncio
+
+    from examples.crm.agents import answering
+    from examples.crm.agents.roles import ROLES
+
+    if role not in ROLES:
+        raise typer.BadParameter(f"want {' or '.join(ROLES)}, got {role!r}")
+    known = ROLES[role]
+    states = asyncio.run(answering.run(folder, gate, _token(known.service), known, _model()))
+    typer.echo(json.dumps(states))
+
+
+@app.command()
+def train(folder: Folder, manifest: Path, gate: Gate = HERE) -> None:
+    """Train the churn model on the customers of a manifest that was just made."""
+    from examples.crm.churn import runs
+    from sovereign_client import Client
+
+    with Client(gate, _token(runs.SERVICE)) as client:
+        made = runs.train(folder, client, manifest)
+    typer.echo(f"{made.model}: {made.listed} listed, trained on {made.trained_on}")
+
+
+@app.command()
+def evaluate(
+    folder: Folder,
+    key: Annotated[Path, typer.Option(help="Signing key, by `sovereign keygen`.")],
+    gate: Gate = HERE,
+    every: Annotated[float, typer.Option(help="Seconds between two runs; 0: one run.")] = 0,
+) -> None:
+    """Report the churn model's accuracy, signed, once or on a schedule."""
+    import time
+
+    from examples.crm.churn import runs
+    from sovereign_client import Client
+
+    desk = Desk(gate, _token(runs.SERVICE))
+    with Client(gate, desk.token) as client:
+        while True:
+            accuracy = runs.evaluate(folder, client, desk, key)
+            typer.echo(f"accuracy {accuracy / 100:.2f} %")
+            if every <= 0:
+                return
+            time.sleep(every)
+
+
+@app.command()
+def statistics(folder: Folder, gate: Gate = HERE) -> None:
+    """Print monthly trends and segments of everybody, with intervals and the true errors."""
+    from examples.crm.analysis import segments, trends
+    from sovereign_client import Client
+
+    totals = trends.months(folder, Desk(gate, _token(trends.SERVICE)))
+    for line in trends.lines(totals):
+        typer.echo(line)
+    with Client(gate, _token(segments.SERVICE)) as client:
+        for line in segments.lines(segments.read(folder, client)):
+            typer.echo(line)
+
+
+@app.command()
 def conflicts(folder: Folder) -> None:
     """Print telephone numbers that two systems wrote at once, and which one counts."""
     rule = contacts.rule_of(folder / "company")
@@ -104,6 +167,24 @@ def day(customers: int = 36) -> None:
 
 
 @app.command()
+def load(
+    rate: Annotated[float, typer.Option(min=0.1, help="Withdrawals a second.")] = 30,
+    seconds: Annotated[float, typer.Option(min=1)] = 120,
+) -> None:
+    """Withdraw at a rate while all services run, in a fresh folder; 0 only if nothing failed."""
+    from tempfile import mkdtemp
+
+    from examples.crm.load import withdrawals
+
+    folder = Path(mkdtemp(prefix="crm-"))
+    typer.echo(f"in {folder}")
+    counts = withdrawals.play(folder, rate, seconds)
+    for line in counts.lines():
+        typer.echo(line)
+    raise typer.Exit(0 if counts.held else 1)
+
+
+@app.command()
 def failures(folder: Folder) -> None:
     """Print the deliveries that could not be worked on, and why."""
     for row in _rows(folder, "SELECT id, fault FROM worked WHERE fault IS NOT NULL ORDER BY id"):
@@ -113,6 +194,19 @@ def failures(folder: Folder) -> None:
 def _rows(folder: Path, query: str) -> list[Any]:
     with database.reading(folder) as connection:
         return connection.execute(query).fetchall()
+
+
+def _model() -> Any:
+    """The endpoint that the environment names (agents/endpoint.py); else the one made of rules."""
+    from examples.crm.agents.endpoint import ModelEndpoint
+    from examples.crm.agents.rules import Rules
+
+    place, name = os.environ.get("CRM_MODEL_URL"), os.environ.get("CRM_MODEL")
+    if place is None and name is None:
+        return Rules()
+    if not place or not name:
+        raise typer.BadParameter("set CRM_MODEL_URL and CRM_MODEL, or neither")
+    return ModelEndpoint(place, name, os.environ.get("CRM_MODEL_KEY"))
 
 
 def _token(service: str) -> str:

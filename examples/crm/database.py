@@ -5,6 +5,7 @@ delivery worked                      which webhooks were accepted, which were wo
 contact_write conflict               every value that was written to a contact item, by version
 support_case outbox                  complaints, and the letters that a person approved
 lead feed                            scores, and how far the gate's changes were followed
+conversation agent_call              what agents answered, and every call that they made for it
 """
 
 import sqlite3
@@ -32,6 +33,12 @@ CREATE TABLE IF NOT EXISTS outbox (
 CREATE TABLE IF NOT EXISTS lead (
     customer TEXT PRIMARY KEY, score REAL NOT NULL, confidence REAL NOT NULL, used TEXT NOT NULL,
     missing TEXT NOT NULL, decision INTEGER) STRICT;
+CREATE TABLE IF NOT EXISTS conversation (
+    event TEXT PRIMARY KEY, customer TEXT NOT NULL, role TEXT NOT NULL, state TEXT NOT NULL,
+    text TEXT, proposal INTEGER, decision INTEGER, model TEXT, tokens INTEGER) STRICT;
+CREATE TABLE IF NOT EXISTS agent_call (
+    event TEXT NOT NULL, number INTEGER NOT NULL, tool TEXT NOT NULL, arguments TEXT NOT NULL,
+    refused TEXT, entry INTEGER, PRIMARY KEY (event, number)) STRICT;
 CREATE TABLE IF NOT EXISTS feed (only INTEGER PRIMARY KEY CHECK (only = 1), token TEXT) STRICT;
 """
 

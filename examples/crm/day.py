@@ -111,21 +111,22 @@ class Day:
 
     def _press(self, person: httpx.Client, page: str, action: str, **typed: str) -> None:
         """Send the form of `page` whose address is `action`, with its hidden fields."""
+        answer = person.post(action, data=self.form(person, page, action) | typed)
+        if answer.status_code != 200:  # noqa: PLR2004
+            self.errors.append(f"{action}: {answer.status_code}")
+
+    def form(self, person: httpx.Client, page: str, action: str) -> dict[str, str]:
+        """The hidden fields of the form of `page` whose address is `action`."""
         forms = re.findall(r"<form.*?</form>", person.get(page).text, re.DOTALL)
         form = next(each for each in forms if f'action="{action}"' in each)
         buttons = [b for b in re.findall(r"<button[^>]*>", form) if f'"{action}"' in b]
         tags = [*re.findall(r"<input[^>]*>", form), *buttons]
-        hidden = {
-            name: _attribute(tag, "value") for tag in tags if (name := _attribute(tag, "name"))
-        }
-        answer = person.post(action, data=hidden | typed)
-        if answer.status_code != 200:  # noqa: PLR2004
-            self.errors.append(f"{action}: {answer.status_code}")
+        return {name: _attribute(tag, "value") for tag in tags if (name := _attribute(tag, "name"))}
 
 
 def play(folder: Path, customers: int) -> bool:
     """Play the day in an empty folder and print it; whether every claim held."""
-    with _running(folder, customers) as day:
+    with running(folder, customers) as day:
         everyone = company.ids(folder)
         granting, leaving = everyone[: customers // 2], everyone[: max(1, customers // 6)]
         for each in granting:
@@ -138,16 +139,16 @@ def play(folder: Path, customers: int) -> bool:
             receipts = [day.switch(each, "withdraw") for each in leaving]
         print(f"{len(receipts)} customers withdraw, while {len(reads)} reads of all go on")
         after = _scored(day, everyone)
-        support.run(folder, Desk(day.portal, _token(support.SERVICE)))
+        support.run(folder, Desk(day.portal, token_of(support.SERVICE)))
         early, approved = day.count("outbox"), day.review()
         for _ in range(2):
-            cases = support.run(folder, Desk(day.portal, _token(support.SERVICE)))
+            cases = support.run(folder, Desk(day.portal, token_of(support.SERVICE)))
         print(f"cases {cases}, {approved} drafts approved")
         return _claims(day, receipts, [*before], [after, leaving, early, approved])
 
 
 def _scored(day: Day, everyone: Sequence[str]) -> dict[str, Any]:
-    token = _token(leads.SERVICE)
+    token = token_of(leads.SERVICE)
     try:
         with Client(day.portal, token) as gate:
             scores = leads.run(day.folder, gate, Desk(day.portal, token), everyone)
@@ -165,7 +166,7 @@ def _reading(day: Day, everyone: Sequence[str]) -> Iterator[list[int]]:
     stop, reads = Event(), list[int]()
 
     def read() -> None:
-        with Client(day.portal, _token(leads.SERVICE)) as gate:
+        with Client(day.portal, token_of(leads.SERVICE)) as gate:
             while not stop.is_set():
                 try:
                     with gate.named(SCENE, everyone, scoring.FIELDS) as rows:
@@ -212,7 +213,7 @@ def _claims(day: Day, receipts: Sequence[Path], before: Sequence[str], facts: li
 
 
 @contextmanager
-def _running(folder: Path, customers: int) -> Iterator[Day]:
+def running(folder: Path, customers: int) -> Iterator[Day]:
     made = company.make(folder, customers)
     ports = [_free_port() for _ in range(2)]
     day = Day(folder, f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}")
@@ -260,5 +261,5 @@ def _attribute(tag: str, name: str) -> str:
     return found[1] if found else ""
 
 
-def _token(service: str) -> str:
+def token_of(service: str) -> str:
     return f"demo-{service}"

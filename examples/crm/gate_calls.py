@@ -1,4 +1,4 @@
-"""What the public client has no method for: explained decisions, and proposals for review."""
+"""What the public client has no method for: decisions, proposals, signals and series."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,6 +35,17 @@ class Desk:
         """What a person decided; None: nobody has. `text`: what may be sent, None: nothing."""
         answer = self._post(f"/v1/proposals/{number}/ruling", {"subject": customer})
         return answer if answer["decided"] else None
+
+    def series(self, scene: str, name: str) -> list[dict[str, Any]]:
+        """The measured periods of a series, in order. Raises CallError."""
+        periods: list[dict[str, Any]] = self._post("/v1/series", {"scene": scene, "series": name})[
+            "periods"
+        ]
+        return periods
+
+    def report(self, note: str) -> None:
+        """Report a signed signal. Raises CallError."""
+        self._post("/v1/signals", {"note": note})
 
     def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {self.token}"}

@@ -4,6 +4,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from examples.crm import contacts, interaction, support
+from examples.crm.agents.roles import BY_KIND
 from examples.crm.contacts import Written
 from examples.crm.interaction import FORMS, Interaction
 
@@ -34,6 +35,7 @@ class InteractionWork:
         _count(connection, arrived)
         if arrived.text is not None:
             support.open_case(connection, event, arrived.customer, arrived.text)
+            _begin_conversation(connection, event, arrived)
         if arrived.phone is not None and arrived.version is not None:
             new = Written(
                 arrived.customer,
@@ -56,3 +58,11 @@ def _count(connection: sqlite3.Connection, arrived: Interaction) -> None:
             "UPDATE engagement SET last_message = ? WHERE subscriber = ?",
             (arrived.text, arrived.customer),
         )
+
+
+def _begin_conversation(connection: sqlite3.Connection, event: str, arrived: Interaction) -> None:
+    """An agent answers (examples/crm/agents); it reads the text through the gate."""
+    connection.execute(
+        "INSERT INTO conversation (event, customer, role, state) VALUES (?, ?, ?, 'open')",
+        (event, arrived.customer, BY_KIND[arrived.kind]),
+    )

@@ -6,118 +6,25 @@ Clauses R1 to R12 and R16 of specs/crm.md. The CRM is started by its commands, a
 import json
 import re
 import signal
-import sqlite3
 import subprocess
-import sys
-import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
-from standardwebhooks.webhooks import Webhook
 
 from tests.features.catalogue import feature
-from tests.features.loopback import PLAIN, free_port
-from tests.features.served import PATIENCE_S, ROOT, Site, sovereign, wait_for
+from tests.features.crm import PYTHON, Crm, gate_has, interaction, running
+from tests.features.served import GIVEN, ROOT, Site, done, sovereign, wait_for
 
 CUSTOMERS = 60
 SCENE = "lead-scoring"
-PATH = "/crm/webhooks/interaction"
-PYTHON = [sys.executable, "-m", "examples.crm"]
-
-
-@dataclass(slots=True)
-class Crm:
-    """The CRM's folder and, while it runs, its process."""
-
-    folder: Path
-    gate: str
-    ids: list[str]
-    address: str = ""
-    process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        port = free_port()
-        self.address = f"http://127.0.0.1:{port}"
-        command = [*PYTHON, "serve", "--folder", str(self.folder), "--port", str(port)]
-        with (self.folder / "crm.log").open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
-        wait_for(self._answers, "answer of the CRM")
-
-    def _answers(self) -> bool:
-        assert self.process is not None
-        assert self.process.poll() is None, (self.folder / "crm.log").read_text()
-        try:
-            return httpx.get(self.address, verify=PLAIN).status_code == 404
-        except httpx.TransportError:
-            return False
-
-    def stop(self, by: signal.Signals = signal.SIGTERM) -> None:
-        assert self.process is not None
-        self.process.send_signal(by)
-        self.process.wait()
-
-    def run(self, command: str, *, gate: bool = True) -> str:
-        where = ["--gate", self.gate] if gate else []
-        words = [*PYTHON, command, "--folder", str(self.folder), *where]
-        ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-        assert ran.returncode == 0, ran.stderr
-        return ran.stdout
-
-    def send(self, body: bytes, delivery: str, **changed: str) -> httpx.Response:
-        webhook = Webhook((self.folder / "webhook.key").read_text())
-        now = datetime.now(UTC)
-        headers = {
-            "webhook-id": delivery,
-            "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": webhook.sign(delivery, now, body.decode(errors="replace")),
-        } | {name.replace("_", "-"): value for name, value in changed.items()}
-        place = f"{self.address}{PATH}"
-        return httpx.post(place, content=body, headers=headers, timeout=PATIENCE_S, verify=PLAIN)
-
-    def tell(self, customer: str, kind: str, **more: Any) -> str:
-        """Deliver an interaction; the delivery's id."""
-        delivery = f"msg_{uuid.uuid4().hex}"
-        answer = self.send(interaction(customer, kind, **more), delivery)
-        assert (answer.status_code, answer.json()) == (
-            202,
-            {"status": "accepted", "event_id": delivery},
-        )
-        return delivery
-
-    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        place = f"{(self.folder / 'crm.sqlite').as_uri()}?mode=ro"
-        with closing(sqlite3.connect(place, uri=True, timeout=30)) as database:
-            return database.execute(query, values).fetchall()
-
-    def worked(self, *deliveries: str) -> None:
-        for each in deliveries:
-            query = "SELECT 1 FROM worked WHERE id = ?"
-            wait_for(lambda: self.rows(query, each), f"work on {each}")  # noqa: B023 - called now
-
-
-def interaction(customer: str, kind: str, **more: Any) -> bytes:
-    body = {"customer": customer, "kind": kind, "at": "2026-12-01T09:30:00Z", **more}
-    return json.dumps(body).encode()
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Crm]]:
     folder, home = tmp_path_factory.mktemp("crm"), tmp_path_factory.mktemp("data")
-    words = [*PYTHON, "prepare", "--folder", str(folder), "--customers", str(CUSTOMERS)]
-    subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
-    site = Site(home, folder / "s.log", words=("--company", str(folder / "company"), "--trial"))
-    with site.serving():
-        crm = Crm(folder, site.address, [])
-        crm.ids = [each for (each,) in crm.rows("SELECT customerid FROM subscriber ORDER BY 1")]
-        crm.start()
-        yield site, crm
-        crm.stop()
+    with running(folder, home, CUSTOMERS) as both:
+        yield both
 
 
 @pytest.fixture(scope="module")
@@ -128,16 +35,6 @@ def site(served: tuple[Site, Crm]) -> Site:
 @pytest.fixture(scope="module")
 def crm(served: tuple[Site, Crm]) -> Crm:
     return served[1]
-
-
-def gate_has(site: Site, service: str, scene: str, customer: str, **wanted: Any) -> None:
-    """Wait until the gate has read the CRM's table again, which it does every few seconds."""
-
-    def same() -> bool:
-        fields = site.read(service, scene, customer, *wanted)["fields"]
-        return all(fields[name]["value"] == value for name, value in wanted.items())
-
-    wait_for(same, f"{[*wanted]} of {customer} at the gate")
 
 
 BAD: Mapping[str, Callable[[str], bytes]] = {
@@ -297,6 +194,81 @@ def test_r10_r11_a_risky_answer_waits_for_a_person_and_leaves_once(site: Site, c
     assert crm.rows("SELECT * FROM outbox") == [(number, who, "We looked into it.")]
 
 
+RISK = "leaving-risk"
+
+
+def imported(site: Site, folder: Path, customers: list[str]) -> None:
+    rows = folder / "rows.csv"
+    rows.write_text(
+        "\n".join(["subject,scene,at", *(f"{c},{RISK},{GIVEN}" for c in customers), ""])
+    )
+    done("import-consents", rows, "--source", "old crm", "--data-dir", site.home)
+
+
+def trained(site: Site, crm: Crm, model: str) -> tuple[Path, int]:
+    """Make a manifest and train on it: the manifest, and how many customers it lists."""
+    words = ("manifest", "make", model, "--scene", RISK, "--data-dir", site.home)
+    manifest = site.home / done(*words).partition(":")[0]
+    said = crm.run("train", str(manifest))
+    found = re.fullmatch(rf"{model}: (\d+) listed, trained on (\d+)\n", said)
+    assert found is not None, said
+    assert int(found[2]) < int(found[1])
+    return manifest, int(found[1])
+
+
+@feature("M7", "M14")
+def test_r22_r23_a_models_measured_accuracy_freezes_who_asked_and_a_veto_leaves_the_next_model(
+    site: Site, crm: Crm, tmp_path: Path
+) -> None:
+    strict, lenient, unconcerned, vetoing = crm.ids[20:24]
+    imported(site, tmp_path, crm.ids)
+    vkey = done("keygen", "model-monitor", tmp_path).strip()
+    done("steward", "register", vkey, "--data-dir", site.home)
+    _, before = trained(site, crm, "churn-1")
+    assert before == CUSTOMERS
+    for customer, figure in ((strict, "92"), (lenient, "10")):
+        person, place = site.customer(customer), f"/customer/scenes/{RISK}"
+        set_ = person.press(person.page(place), f"{place}/conditions/0/set", figure=figure)
+        assert set_.status == 200
+
+    said = crm.run("evaluate", "--key", str(tmp_path / "model-monitor.key"))
+    accuracy = float(said.split()[1])
+    assert 10 < accuracy < 92
+
+    def reason(customer: str) -> str:
+        return str(site.read("care-team", RISK, customer, "tenure")["reason"])
+
+    assert {c: reason(c) for c in crm.ids if reason(c) != "granted"} == {strict: "frozen"}
+    assert [reason(c) for c in (lenient, unconcerned)] == ["granted", "granted"]
+    site.customer(vetoing).switch(RISK, "withdraw")
+    affected = sovereign("manifest", "affected", "--data-dir", site.home, "--json")
+    assert [each["model"] for each in json.loads(affected.stdout)] == ["churn-1"]
+    second, after = trained(site, crm, "churn-2")
+    assert after == before - 2  # who withdrew, and whose reads are frozen
+    assert "no veto" in done("manifest", "verify", second, "--data-dir", site.home)
+    affected = sovereign("manifest", "affected", "--data-dir", site.home, "--json")
+    assert [each["model"] for each in json.loads(affected.stdout)] == ["churn-1"]
+
+
+@feature("M9", "M34")
+def test_r24_trends_and_segments_are_printed_with_intervals_and_true_errors(
+    site: Site, crm: Crm
+) -> None:
+    asked = {"scene": "contact-statistics", "series": "contacts"}
+
+    def released() -> bool:
+        return bool(site.ask("capacity-office", "/v1/series", asked).json()["periods"])
+
+    wait_for(released, "release of the series")
+    lines = crm.run("statistics").splitlines()
+    month = r"2025-\d\d +-?\d+  -?\d+ to -?\d+  true \d+  error [\d.]+%"
+    assert sum(re.fullmatch(month, each) is not None for each in lines) == 12
+    assert re.search(r"^trend \S+ a month, \S+ to \S+, true \S+$", "\n".join(lines), re.MULTILINE)
+    assert re.search(r"^\d+ rows, [\d.]+% synthetic; \d+ withheld$", "\n".join(lines), re.MULTILINE)
+    true = [float(found[1]) for each in lines if (found := re.search(r"true ([\d.]+)%", each))]
+    assert sum(true) == pytest.approx(100, abs=1)
+
+
 @feature("M27")
 def test_r12_every_read_of_the_crm_can_be_replayed(site: Site, crm: Crm) -> None:
     crm.run("score")
@@ -313,3 +285,13 @@ def test_r16_a_day_is_played_and_every_claim_is_checked() -> None:
     assert "BROKEN" not in ran.stdout
     for each in ("sovereign replay", "sovereign verify", "0 errors", "every approved draft"):
         assert re.search(rf"^holds .*{each}", ran.stdout, re.MULTILINE), each
+
+
+@feature("M10")
+def test_r25_withdrawals_under_load_fail_nothing_and_no_personal_value_follows_a_receipt() -> None:
+    command = [*PYTHON, "load", "--rate", "4", "--seconds", "3"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert re.search(r"^12 withdrawals in ", ran.stdout, re.MULTILINE)
+    for each in ("failures: 0", "schema changes: 0", "personal values after a receipt: 0"):
+        assert each in ran.stdout.splitlines()

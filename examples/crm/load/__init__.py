@@ -1,0 +1,1 @@
+"""Withdrawals while every service of the CRM runs: python -m examples.crm load."""
