@@ -24,6 +24,10 @@ FIRST = (
     "test_looks",
     "test_command",
     "test_jobs",
+    "test_crm",
+    "test_authzen_payloads",
+    "test_edited_logs",
+    "test_change_feed",
 )
 
 

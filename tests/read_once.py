@@ -4,13 +4,16 @@ The same contracts and customers, and one policy whose check takes two processes
 path and content: what a test edits is read again. A refusal is never kept.
 """
 
+import os
 import pickle
+import ssl
 from collections.abc import Callable, Iterator
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from httpx._transports import default as transports
 from jinja2 import Environment
 
 from gate.contracts import company, scene_file, source, strict_yaml
@@ -33,6 +36,24 @@ def install() -> None:
     data_keys._ids = _listed_once(data_keys._ids)  # type: ignore[assignment] # a function
     Environment.compile = _compiled_once(Environment.compile)  # type: ignore[method-assign] # as above
     pages.made_file = cache(pages.made_file)
+    transports.create_ssl_context = _trusted_once(transports.create_ssl_context)  # type: ignore[attr-defined] # as above
+
+
+def _trusted_once(create: Callable[..., ssl.SSLContext]) -> Callable[..., ssl.SSLContext]:
+    """`create`, which reads the authorities of TLS once: a client of plain HTTP reads them too."""
+    known: dict[object, ssl.SSLContext] = {}
+
+    def created(
+        verify: object = True, cert: object = None, trust_env: bool = True
+    ) -> ssl.SSLContext:
+        if verify is not True or cert is not None:
+            return create(verify=verify, cert=cert, trust_env=trust_env)
+        key = trust_env, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+        if key not in known:
+            known[key] = create(trust_env=trust_env)
+        return known[key]
+
+    return created
 
 
 def _compiled_once(compile_: Callable[..., Any]) -> Callable[..., Any]:

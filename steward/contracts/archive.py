@@ -12,7 +12,7 @@ from pathlib import Path
 from gate.contracts.odcs import ContractError
 from gate.contracts.scene import Scene
 from gate.contracts.scene_file import load_scene
-from gate.contracts.source import load_source
+from gate.contracts.source import SourceContract, load_source
 from ledger.tlog import atomic_file
 
 SCENE, SOURCE = "scene.odcs.yaml", "source.odcs.yaml"
@@ -27,6 +27,7 @@ class ContractArchive:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._sources: dict[bytes, SourceContract] = {}  # by digest: many scenes have the same one
 
     def keep(self, scene: Path, source: Path, digest: str) -> None:
         """Store the contract of `digest` with the source contract it refers to.
@@ -52,4 +53,13 @@ class ContractArchive:
                 f"{path}: the published contract is missing, cannot compare versions; "
                 "restore it from a backup, or publish a new major version with consentSince"
             )
-        return load_scene(path, load_source(place / SOURCE))
+        return load_scene(path, self._source(place / SOURCE))
+
+    def _source(self, path: Path) -> SourceContract:
+        """The source contract at `path`; the same content is read once. Raises ContractError."""
+        if not path.exists():
+            return load_source(path)
+        digest = sha256(path.read_bytes()).digest()
+        if digest not in self._sources:
+            self._sources[digest] = load_source(path)
+        return self._sources[digest]

@@ -130,7 +130,7 @@ def missing(folders: Sequence[Path], company: Company) -> Iterator[str]:
         except (ValueError, UnknownLocaleError) as error:
             yield f"{path}: {error}"
             continue
-        wanted = _together(place(each, ENGLISH) for each in folders)
+        wanted = _english(folders)
         yield from (f"{path}: no message {key!r}: add it" for key in wanted if key not in have)
         shared = ((key, wanted[key], have[key]) for key in wanted if key in have)
         for key, forms, theirs in shared:
@@ -195,7 +195,7 @@ def strange(folders: Sequence[Path], company: Company) -> Iterator[str]:
         elif tag not in company.languages:
             yield f"{path}: add {tag!r} to languages in company.toml, or remove this folder"
         else:
-            wanted = wanted or _together(place(each, ENGLISH) for each in folders)
+            wanted = wanted or _english(folders)
             with suppress(LanguageError):  # a file that cannot be read is named by `missing`
                 for key in read(path / FILE)[0].keys() - wanted.keys():
                     yield f"{path / FILE}: message {key!r} is none of the product's: remove it"
@@ -244,11 +244,24 @@ def _load(
 
 
 def _catalogue(folders: tuple[Path, ...], tag: str, own: Path | None) -> Catalogue:
-    files = [place(each, tag) for each in folders]
+    files = tuple(place(each, tag) for each in folders)
     if not files[0].is_file() and own is not None:
-        files = [place(own, tag)]
-    return Catalogue(tag, _together(files), read(files[0])[1])
+        return _read_all(tag, (place(own, tag),))
+    return _of_product(tag, files)
 
 
-def _together(files: Iterable[Path]) -> Messages:
-    return {key: forms for each in files for key, forms in read(each)[0].items()}
+@cache
+def _of_product(tag: str, files: tuple[Path, ...]) -> Catalogue:
+    """A language of the product, which every company shares."""
+    return _read_all(tag, files)
+
+
+def _read_all(tag: str, files: Iterable[Path]) -> Catalogue:
+    first, *others = [read(each) for each in files]
+    messages = {key: forms for each, _ in (first, *others) for key, forms in each.items()}
+    return Catalogue(tag, messages, first[1])
+
+
+def _english(folders: Iterable[Path]) -> Messages:
+    """Every message that a language must have, in English."""
+    return _of_product(ENGLISH, tuple(place(each, ENGLISH) for each in folders)).messages

@@ -4,7 +4,7 @@ import json
 import secrets
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
@@ -37,9 +37,12 @@ class EditedLog:
 
     def find(self, **members: Any) -> int:
         """The newest entry with these members."""
+        return self.find_all(**members)[-1]
+
+    def find_all(self, **members: Any) -> list[int]:
+        """Every entry with these members, the newest last."""
         entries = [json.loads(each) for each in self.leaves]
-        at = [n for n, entry in enumerate(entries) if members.items() <= entry.items()]
-        return at[-1]
+        return [n for n, entry in enumerate(entries) if members.items() <= entry.items()]
 
     def edit(self, entry: int, edit: Edit) -> None:
         """Edit one entry and nothing else."""
@@ -51,8 +54,13 @@ class EditedLog:
 
     def edit_and_sign(self, entry: int, edit: Edit, key: str) -> None:
         """Edit one entry, and sign a log that has it and is in itself consistent."""
+        self.edit_all_and_sign({entry: edit}, key)
+
+    def edit_all_and_sign(self, edits: Mapping[int, Edit], key: str) -> None:
+        """The same with several entries."""
         leaves = self.leaves
-        leaves[entry] = _edited(leaves[entry], edit)
+        for entry, edit in edits.items():
+            leaves[entry] = _edited(leaves[entry], edit)
         signer = signed_note.signer(key)
         with TemporaryDirectory() as folder:
             with closing(Log.open(Path(folder) / "log.sqlite", signer.name, signer)) as log:
