@@ -52,9 +52,9 @@ def test_w26_a_witness_that_is_killed_is_left_out_and_named(unserved: Path, tmp_
 
 def _failing(home: Path) -> dict[str, Any] | None:
     """The job of witnesses, if it says why; the command's status is 1 once it failed repeatedly."""
-    job: dict[str, Any] = json.loads(sovereign("jobs", "--json", "--data-dir", home).stdout)["jobs"][
-        "witnesses"
-    ]
+    job: dict[str, Any] = json.loads(sovereign("jobs", "--json", "--data-dir", home).stdout)[
+        "jobs"
+    ]["witnesses"]
     return job if job["error"] else None
 
 
