@@ -53,3 +53,27 @@ class ContractArchive:
                 "restore it from a backup, or publish a new major version with consentSince"
             )
         return load_scene(path, load_source(place / SOURCE))
+
+
+class ReadContracts:
+    """The archived scene contracts of a data directory, each parsed once. Thread-safe.
+
+    One that cannot be read (of an older format, or damaged) is left out.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / "contracts"
+        self._read: dict[str, Scene | None] = {}
+
+    def all(self) -> list[Scene]:
+        """In no order. Contracts that were archived since the last call are among them."""
+        digests = [each.name for each in self._folder.glob("*")]
+        return [scene for each in digests if (scene := self._scene(each)) is not None]
+
+    def _scene(self, digest: str) -> Scene | None:
+        if digest not in self._read:
+            try:
+                self._read[digest] = ContractArchive(self._folder).read(digest)
+            except ContractError:
+                self._read[digest] = None
+        return self._read[digest]

@@ -23,6 +23,7 @@ PAGES = [
     "/customer/map",
     "/customer/map?item=balance",
     "/customer/history",
+    "/customer/timeline",
     "/customer/reads",
     "/customer/passkeys",
     "/customer/keys",
