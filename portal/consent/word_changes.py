@@ -25,8 +25,8 @@ from portal.web.i18n import Words
 # Scripts without spaces between words are compared sign by sign.
 TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|\w+|\s+|[^\w\s]")
 LABELS = {  # members of the words, in the order of the page, with their message keys
-    "title": "words.name",
-    "summary": "words.summary",
+    "title": "scene.words-title",
+    "summary": "scene.words-summary",
     "consequence": "card.consequence",
     "alternative": "card.alternative",
     "basis": "scene.basis",

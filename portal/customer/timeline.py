@@ -86,7 +86,7 @@ def _others(request: Request, me: Session, kind: Kind) -> list[TimelineEvent]:
         *_openings(request, me),
     ]
     kept = [each for each in found if kind in {None, each.kind}]
-    return sorted(kept, key=lambda each: each.at, reverse=True)
+    return sorted(kept, key=lambda each: (each.at, each.entry), reverse=True)
 
 
 def _look_ups(request: Request, me: Session) -> Iterator[TimelineEvent]:

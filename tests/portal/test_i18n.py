@@ -41,7 +41,7 @@ WORDS = i18n.load()
 
 USED_IN_TEMPLATES = re.compile(r"""say\(\s*["']([a-z0-9.-]+[a-z0-9])["']\s*[,)]""")
 USED_IN_CODE = re.compile(
-    r""""((?:notice|did|items|mail|card|condition|scene|key\.how|language|list|timeline|words)\.[a-z0-9.-]+)\""""
+    r""""((?:notice|did|items|mail|card|condition|scene|key\.how|language|list|timeline)\.[a-z0-9.-]+)\""""
 )
 GREEK = ("epsilon", "delta", "rho")
 KEY_ACTS = [each.__struct_config__.tag for each in get_args(KeyAct)]
