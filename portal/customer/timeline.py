@@ -9,7 +9,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
@@ -25,14 +25,16 @@ from portal.web.pages import context, page, words
 
 router = APIRouter(prefix="/customer/timeline", include_in_schema=False)
 
+ALL: Final = "all"
+REGISTER = "timeline.register"
 COLUMNS = ("at", "kind", "text", "details", "entry", "proof")
 Shown = Annotated[int, Query(ge=0, le=10**9)]
-Kind = EventKind | None
+Kind = EventKind | Literal["all"]
 
 
 @router.get("")
 def show(
-    request: Request, me: Me, kind: Kind = None, reads: Shown = 0, others: Shown = 0
+    request: Request, me: Me, kind: Kind = ALL, reads: Shown = 0, others: Shown = 0
 ) -> Response:
     taken = Taken(reads, others)
     rows = timeline.page(_others(request, me, kind), _reads(request, me, kind, reads), taken)
@@ -42,17 +44,17 @@ def show(
         rows=rows,
         begins=taken == Taken(),
         kind=kind,
-        kinds=[*EventKind],
+        kinds=[ALL, *EventKind],
     )
 
 
 @router.get(".csv")
-def export_table(request: Request, me: Me, kind: Kind = None) -> Response:
+def export_table(request: Request, me: Me, kind: Kind = ALL) -> Response:
     return _file(_table(_all(request, me, kind)), "text/csv; charset=utf-8", "timeline.csv")
 
 
 @router.get(".json")
-def export_objects(request: Request, me: Me, kind: Kind = None) -> Response:
+def export_objects(request: Request, me: Me, kind: Kind = ALL) -> Response:
     return _file(_objects(_all(request, me, kind)), "application/json", "timeline.json")
 
 
@@ -66,7 +68,7 @@ def _all(request: Request, me: Session, kind: Kind) -> Iterator[TimelineEvent]:
 
 
 def _reads(request: Request, me: Session, kind: Kind, skip: int) -> Iterator[TimelineEvent]:
-    if kind not in {None, EventKind.READ}:
+    if kind not in {ALL, EventKind.READ}:
         return
     product, spoken = context(request).product, words(request)
     for index, entry in product.reads_of(me.subject, skip):
@@ -85,7 +87,7 @@ def _others(request: Request, me: Session, kind: Kind) -> list[TimelineEvent]:
         *_look_ups(request, me),
         *_openings(request, me),
     ]
-    kept = [each for each in found if kind in {None, each.kind}]
+    kept = [each for each in found if kind in {ALL, each.kind}]
     return sorted(kept, key=lambda each: (each.at, each.entry), reverse=True)
 
 
@@ -97,19 +99,21 @@ def _look_ups(request: Request, me: Session) -> Iterator[TimelineEvent]:
         ground = spoken.plain(f"ground.{entry.open['ground']}")
         why = (ground, str(private.get("reason", "")))
         details = tuple(each for each in why if each)
-        yield TimelineEvent(entry.at, EventKind.LOOK_UP, text, details, entry.number)
+        yield TimelineEvent(entry.at, EventKind.LOOK_UP, text, details, REGISTER, entry.number)
 
 
 def _openings(request: Request, me: Session) -> Iterator[TimelineEvent]:
     """Authorities who may see this customer's history, or were shown an entry."""
     here, spoken = context(request), words(request)
-    for number, each in enumerate(here.openings.of(me.subject)):
+    for each in here.openings.of(me.subject):
         text = spoken.plain("timeline.opening", by=each.by)
         until = spoken.plain("opened.until", day=spoken.day(each.until))
-        yield TimelineEvent(each.at, EventKind.OPENING, text, (each.reason, until), number)
+        yield TimelineEvent(
+            each.at, EventKind.OPENING, text, (each.reason, until), REGISTER, each.entry
+        )
     for shown in here.sampled.of(me.subject):
         text = spoken.plain("sampled.line", entry=spoken.number(shown.entry), by=shown.by)
-        yield TimelineEvent(shown.at, EventKind.OPENING, text, (), shown.entry)
+        yield TimelineEvent(shown.at, EventKind.OPENING, text, (), timeline.READ, shown.entry)
 
 
 def _table(rows: Iterable[TimelineEvent]) -> Iterator[str]:

@@ -51,7 +51,7 @@ SAID = [TriggerSet, TriggerCleared, Limited, *get_args(CompanyAct), *get_args(Ke
 REASONS = {*CODE_OF_A_REASON.findall(VERIFIER.read_text("utf-8"))}  # why a receipt proves nothing
 COMPOSED = {  # keys that templates put together: prefix -> what may follow
     "scene.series.": [*Every],
-    "timeline.kind.": [*EventKind],
+    "timeline.kind.": ["all", *EventKind],
     "archive.": ["no-row", "interactions.title", "interactions.lead"],
     "case-notice.": [
         "look",

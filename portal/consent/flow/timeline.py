@@ -29,6 +29,7 @@ from portal.consent.flow.reads import ReadRow
 from portal.web.i18n import Words
 
 PAGE_SIZE = 50
+RECEIPT, READ = "history.receipt", "reads.entry"
 
 
 class EventKind(StrEnum):
@@ -42,14 +43,19 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TimelineEvent:
-    """One line. `entry`: its place in the log or register that proves it; `proof`: an address."""
+    """One line of the timeline.
+
+    `entry`: the number of the entry that proves it; `place`: a message key, how it is called, which
+    says of which log; `proof`: the address of a file, empty if there is none.
+    """
 
     at: datetime
     kind: EventKind
     text: str
     details: tuple[str, ...]
+    place: str
     entry: int
-    proof: str = ""  # empty: none by itself
+    proof: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +109,7 @@ def decisions(
         row = history.entry(each, scenes, words)
         text, how = history.sentence(row, spoken), spoken.plain(f"evidence.{row.evidence}")
         yield TimelineEvent(
-            row.at, EventKind.DECISION, text, (how,), row.index, _receipt(row.index)
+            row.at, EventKind.DECISION, text, (how,), RECEIPT, row.index, _receipt(row.index)
         )
 
 
@@ -130,7 +136,9 @@ def expiries(
     ended += [each for each in last.values() if each[2] <= at]
     for scene, given, end in ended:
         text = spoken.plain("timeline.expiry", scene=spoken.of(scene.title))
-        yield TimelineEvent(end, EventKind.EXPIRY, text, (), given.index, _receipt(given.index))
+        yield TimelineEvent(
+            end, EventKind.EXPIRY, text, (), RECEIPT, given.index, _receipt(given.index)
+        )
 
 
 def contracts(
@@ -144,7 +152,9 @@ def contracts(
             text = spoken.plain("timeline.contract", **facts)
             current = versions.parse(act.version) == versions.parse(scene.version)
             proof = f"/contracts/{act.scene}.odcs.yaml" if current else ""
-            yield TimelineEvent(act.at, EventKind.CONTRACT, text, (), index, proof)
+            yield TimelineEvent(
+                act.at, EventKind.CONTRACT, text, (), "timeline.entry", index, proof
+            )
         known.add(act.scene)
 
 
@@ -160,7 +170,7 @@ def read(row: ReadRow, spoken: Words) -> TimelineEvent:
         for part in row.parts
     ]
     why = spoken.plain(f"reason.{row.reason}")
-    return TimelineEvent(row.at, EventKind.READ, text, (*parts, why), row.index)
+    return TimelineEvent(row.at, EventKind.READ, text, (*parts, why), READ, row.index)
 
 
 def _end(scene: Scene, index: int, act: Granted, at: datetime) -> datetime:
