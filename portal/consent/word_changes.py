@@ -37,7 +37,7 @@ LABELS = {  # members of the words, in the order of the page, with their message
 }
 
 
-class Change(StrEnum):
+class PieceKind(StrEnum):
     SAME = "same"
     REMOVED = "removed"
     ADDED = "added"
@@ -45,7 +45,7 @@ class Change(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    change: Change
+    change: PieceKind
     text: str
 
 
@@ -122,10 +122,10 @@ def compared(before: str, now: str) -> tuple[Piece, ...]:
     for _, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         gone, come = "".join(old[a:b]), "".join(new[c:d])
         if gone == come:
-            pieces.append(Piece(Change.SAME, gone))
+            pieces.append(Piece(PieceKind.SAME, gone))
             continue
-        pieces += [Piece(Change.REMOVED, gone)] if gone else []
-        pieces += [Piece(Change.ADDED, come)] if come else []
+        pieces += [Piece(PieceKind.REMOVED, gone)] if gone else []
+        pieces += [Piece(PieceKind.ADDED, come)] if come else []
     return (*pieces,)
 
 

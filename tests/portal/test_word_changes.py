@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal.consent.word_changes import Change, compared
+from portal.consent.word_changes import PieceKind, compared
 
 PAIRS = {
     "a word is replaced": (
@@ -32,5 +32,5 @@ def test_3_31_words_are_compared_one_by_one(why: str) -> None:
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_3_31_both_texts_can_be_read_from_the_pieces(before: str, now: str) -> None:
     pieces = compared(before, now)
-    assert "".join(each.text for each in pieces if each.change is not Change.ADDED) == before
-    assert "".join(each.text for each in pieces if each.change is not Change.REMOVED) == now
+    assert "".join(each.text for each in pieces if each.change is not PieceKind.ADDED) == before
+    assert "".join(each.text for each in pieces if each.change is not PieceKind.REMOVED) == now
