@@ -39,6 +39,8 @@ PAGES = (
     (BUSY, "/customer/reads"),
     (BUSY, "/customer/reads?page=40"),
     (BUSY, "/customer/map"),
+    (BUSY, "/customer/timeline"),
+    (BUSY, "/customer/timeline?reads=50000&others=0"),
     (SOMETIMES, "/customer/reads"),
     (SOMETIMES, "/customer/reads?page=40"),
     (NEVER, "/customer/reads"),

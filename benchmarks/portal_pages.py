@@ -35,6 +35,8 @@ PAGES = (
     "/customer/reads",
     "/customer/reads?page=40",
     "/customer/map",
+    "/customer/timeline",
+    "/customer/timeline?reads=1950&others=50",
 )
 
 

@@ -26,6 +26,7 @@ from portal.customer import (
     recipients,
     records,
     signing,
+    timeline,
 )
 from portal.customer import routes as customer
 from portal.desk import case_routes, intake
@@ -65,6 +66,7 @@ _ROUTED = (  # the first that fits answers
     recipients,
     own_data,
     records,
+    timeline,
     leaving,
     departures,
     regulator,

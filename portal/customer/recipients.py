@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from portal.auth.session import Notice, Session
-from portal.consent import departure, shown_version, wording
+from portal.consent import departure, wording
 from portal.consent.flow import recipients
 from portal.consent.flow.recipients import ACT
 from portal.customer import receipts, routes
@@ -36,7 +36,7 @@ def show(request: Request, me: Me, find: Wanted = "") -> Response:
     product = here.product
     given = recipients.given_away(entry for _, entry in product.reads_of(me.subject))
     current = {each.digest for each in product.scenes.values()}
-    former = shown_version.archived(product.home, without=current)
+    former = [each for each in here.contract_archive.all() if each.digest not in current]
     rows = recipients.recipients(routes.agreement_now(request, me), product.source, given, former)
     ends = {card.scene.id: card.scene.title for each in rows for card in each.stops}
     found = [each for each in rows if find.casefold() in spoken.of(each.title).casefold()]

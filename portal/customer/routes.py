@@ -24,6 +24,7 @@ from portal.consent import (
     exclusions,
     gpc,
     terms,
+    word_changes,
 )
 from portal.consent import conditions as triggers
 from portal.consent.acts import Wish
@@ -245,8 +246,20 @@ def _scene(
         "card": _card(now, scene),
         "conflict": False,
         "conditions": triggers.conditions(scene, state, _reports(gate, scene)),
+        "changes": _word_changes(request, me, scene),
     }
     return page(request, template, **facts)
+
+
+def _word_changes(request: Request, me: Session, scene: Scene) -> word_changes.WordChanges | None:
+    """What changed in the scene's words since the customer allowed it last."""
+    here = context(request)
+    given = word_changes.permission(me.agreement.history(here.product.ledger), scene.id)
+    if given is None:
+        return None
+    digest = given[1].wording.digest
+    seen = here.word_store.find([digest]).get(digest)
+    return word_changes.changes(*given, seen, scene, here.words, here.contract_archive.all())
 
 
 def _reports(gate: Gate, scene: Scene) -> dict[int, ReportedSignal]:

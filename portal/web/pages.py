@@ -39,6 +39,8 @@ from portal.web import i18n
 from portal.web.hosts import Hosts
 from portal.web.i18n import Words
 from portal.web.replay_service import Replays
+from steward.contracts.archive import ReadContracts
+from steward.contracts.published import PublishedContracts
 from steward.oversight.authority_access import AuthorityAccesses
 from steward.oversight.explanations import Explanations, StoredReadLogs
 from steward.oversight.sampled_entries import SampledEntries
@@ -169,6 +171,14 @@ class PortalContext:
     @cached_property
     def returning_keys(self) -> ReturningKeys:
         return ReturningKeys(self.product.home, self.product.ledger)
+
+    @cached_property
+    def published(self) -> PublishedContracts:
+        return PublishedContracts(self.product.ledger)
+
+    @cached_property
+    def contract_archive(self) -> ReadContracts:
+        return ReadContracts(self.product.home)
 
     @cached_property
     def word_store(self) -> WordStore:

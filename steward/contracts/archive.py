@@ -63,3 +63,28 @@ class ContractArchive:
         if digest not in self._sources:
             self._sources[digest] = load_source(path)
         return self._sources[digest]
+
+
+class ReadContracts:
+    """The archived scene contracts of a data directory, each parsed once. Thread-safe.
+
+    One that cannot be read (of an older format, damaged, or still being written) is left out.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / "contracts"
+        self._archive = ContractArchive(self._folder)
+        self._read: dict[str, Scene] = {}
+
+    def all(self) -> list[Scene]:
+        """In no order. Contracts that were archived since the last call are among them."""
+        found = (self._scene(each.name) for each in self._folder.glob("*"))
+        return [scene for scene in found if scene is not None]
+
+    def _scene(self, digest: str) -> Scene | None:
+        if digest not in self._read:
+            try:
+                self._read[digest] = self._archive.read(digest)
+            except ContractError:
+                return None
+        return self._read[digest]

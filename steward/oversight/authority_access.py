@@ -31,6 +31,7 @@ class AuthorityAccess:
     at: datetime
     until: datetime
     used: int  # number of uses
+    entry: int  # of the register
 
 
 class AuthorityAccesses:
@@ -73,6 +74,7 @@ class AuthorityAccesses:
                 entry.at,
                 _moment(entry.open["until"]),
                 uses.count(entry.open["digest"]),
+                entry.number,
             )
             for entry, private in self._register.of(subject, GRANTED)
         ]

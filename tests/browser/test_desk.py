@@ -67,6 +67,27 @@ def test_no_page_of_the_desk_scrolls_sideways_on_a_phone(steward: Page) -> None:
         assert steward.evaluate("document.documentElement.scrollWidth") <= 360, path
 
 
+def test_7_17_on_a_phone_each_case_shows_all_its_facts(steward: Page) -> None:
+    steward.set_viewport_size({"width": 360, "height": 640})
+    steward.goto("/desk/cases")
+    cells = steward.locator(".cards tbody tr").first.locator("td")
+    boxes = cells.evaluate_all("all => all.map(each => each.getBoundingClientRect())")
+    assert len(boxes) == 9
+    assert all(box["left"] >= 0 and box["right"] <= 360 for box in boxes)
+    labels = cells.evaluate_all(
+        "all => all.map(each => getComputedStyle(each, '::before').content)"
+    )
+    heads = steward.locator(".cards thead th").all_inner_texts()
+    assert [label.strip('"') for label in labels] == heads
+    steward.goto("/desk/cases/1")
+    gap = steward.evaluate("""() => {
+      const assign = document.querySelector("form[action$=assign]");
+      const field = document.querySelector("form[action$=close] label").getBoundingClientRect();
+      return field.top - assign.querySelector("button").getBoundingClientRect().bottom;
+    }""")
+    assert gap >= 24, "what is assigned and what is closed are told apart"
+
+
 def test_the_way_in_breaks_no_accessibility_rule(chromium: Browser, address: str) -> None:
     page = opened(chromium, address, "/desk")
     page.evaluate(AXE.read_text())

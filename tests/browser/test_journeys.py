@@ -189,6 +189,20 @@ def test_picking_an_item_on_the_map_shows_its_path(visit: Open) -> None:
     expect(page.locator("tbody tr")).to_have_count(1)
 
 
+def test_3_29_on_a_phone_the_map_is_a_list_with_every_column(visit: Open) -> None:
+    page = visit("/customer/map", subject="c00007", width=360)
+    expect(page.locator("svg.flow")).to_be_hidden()
+    first = page.locator(".routes > li").first
+    expect(first).to_contain_text("flows into 5 of 8 uses")
+    first.locator("summary").click()
+    expect(first.locator("p.meta").first).to_be_in_viewport(ratio=1)
+    expect(first.locator("ul a").first).to_be_in_viewport(ratio=1)
+    assert first.locator("ul li").count() == 8
+    page.set_viewport_size({"width": 1280, "height": 900})
+    expect(page.locator("svg.flow")).to_be_visible()
+    expect(page.locator(".routes")).to_be_hidden()
+
+
 def test_a_developer_tries_a_read_on_the_page(visit: Open) -> None:
     page = visit("/docs", javascript=False)
     page.select_option("select[name=service]", "branch-finder")

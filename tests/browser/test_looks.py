@@ -23,6 +23,7 @@ PAGES = [
     "/customer/map",
     "/customer/map?item=balance",
     "/customer/history",
+    "/customer/timeline",
     "/customer/reads",
     "/customer/passkeys",
     "/customer/keys",
@@ -49,7 +50,11 @@ SCANNED = (
 LANGUAGE = "document.documentElement.lang"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 RUN_AXE = """async rules => {
-  const found = await axe.run(document, {runOnly: rules, resultTypes: ["violations"]});
+  const found = await axe.run(document, {
+    runOnly: rules,
+    rules: {"color-contrast-enhanced": {enabled: true}},
+    resultTypes: ["violations"],
+  });
   return found.violations.map(v => `${v.id}: ${v.nodes.map(n => n.html).join(" | ")}`);
 }"""
 

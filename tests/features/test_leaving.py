@@ -32,6 +32,12 @@ def archive(customer: Person) -> zipfile.ZipFile:
 
 
 @feature("M15")
+def test_p6_whoever_never_gave_an_instruction_gets_the_file(customer: Person) -> None:
+    with archive(customer) as taken:
+        assert "agreement.json" in taken.namelist()
+
+
+@feature("M15")
 def test_the_archive_holds_agreement_reads_row_and_messages_and_verifies(
     site: Site, customer: Person, tmp_path: Path
 ) -> None:

@@ -69,6 +69,7 @@ def test_the_words_are_shown_where_their_digest_stands_also_after_they_changed(
         assert before[1] not in first_sentences(customer)
         for record in on_record(customer):
             assert all(each in record for each in before)
+        require_difference(customer, before[1])
         with archive(customer) as taken:
             files = [taken.read(each) for each in taken.namelist() if each.startswith("words/")]
             names = [each for each in taken.namelist() if each.startswith("words/")]
@@ -95,6 +96,20 @@ def test_the_history_does_not_claim_what_the_page_about_erasing_contradicts(
     assert "You can erase" in lead
     customer.client.headers["Accept-Language"] = "zh-CN"
     assert "无法修改或删除" not in customer.page("/customer/history").html
+
+
+def require_difference(customer: Person, before: str) -> None:
+    """Clause 3.31: the scene's page shows what was struck from the words, and what came."""
+    page = customer.page(f"/customer/scenes/{SCENE}").html
+    shown = page[page.index('id="word-changes"') :].partition("</section>")[0]
+    gone = re.sub(r"<ins>.*?</ins>", "", shown).replace("removed: ", "")
+    come = re.sub(r"<del>.*?</del>", "", shown).replace("added: ", "")
+    assert before in texts(gone)
+    assert "Other words" in texts(come)
+    assert before not in texts(come)
+    assert shown.count("<dt>") == 1, "nothing else changed"
+    assert "(you agreed to it)" in shown
+    assert "(valid now)" in shown
 
 
 def first_sentences(customer: Person) -> list[str]:

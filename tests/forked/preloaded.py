@@ -6,7 +6,6 @@ It starts no thread: a fork would leave it behind.
 import gc
 import pkgutil
 import signal
-import sys
 from functools import cache
 from importlib import import_module
 from typing import cast
@@ -86,18 +85,7 @@ def _load_pages() -> None:
             pages.static_file(path)
 
 
-def _leave_unexecuted_files() -> None:
-    """The tracer of a forked process saves what it saw, and not the names of all other files too.
-
-    Each process of the tests saves those names; in the hundreds of forked ones it takes 60 ms each.
-    """
-    if "coverage" in sys.modules:
-        inorout = import_module("coverage.inorout")
-        inorout.InOrOut.find_possibly_unexecuted_files = lambda _: ()
-
-
 _load()
-_leave_unexecuted_files()
 gc.collect()
 gc.freeze()  # a collection in a forked process leaves out what is loaded here
 # A tracer in a forked process saves what it saw when the process is terminated, and then calls the

@@ -15,6 +15,7 @@ from ledger.events.acts import CompanyAct, KeyAct, Limited, TriggerCleared, Trig
 from portal.consent import departure, history, returning
 from portal.consent.centre import SceneStatus
 from portal.consent.flow import recipients
+from portal.consent.flow.timeline import EventKind
 from portal.desk.office import GROUNDS
 from portal.jobs import schedule
 from portal.operations.job_results import Health
@@ -40,7 +41,7 @@ WORDS = i18n.load()
 
 USED_IN_TEMPLATES = re.compile(r"""say\(\s*["']([a-z0-9.-]+[a-z0-9])["']\s*[,)]""")
 USED_IN_CODE = re.compile(
-    r""""((?:notice|did|items|mail|card|condition|scene|key\.how|language|list)\.[a-z0-9.-]+)\""""
+    r""""((?:notice|did|items|mail|card|condition|scene|key\.how|language|list|timeline)\.[a-z0-9.-]+)\""""
 )
 GREEK = ("epsilon", "delta", "rho")
 KEY_ACTS = [each.__struct_config__.tag for each in get_args(KeyAct)]
@@ -50,6 +51,7 @@ SAID = [TriggerSet, TriggerCleared, Limited, *get_args(CompanyAct), *get_args(Ke
 REASONS = {*CODE_OF_A_REASON.findall(VERIFIER.read_text("utf-8"))}  # why a receipt proves nothing
 COMPOSED = {  # keys that templates put together: prefix -> what may follow
     "scene.series.": [*Every],
+    "timeline.kind.": ["all", *EventKind],
     "archive.": ["no-row", "interactions.title", "interactions.lead"],
     "case-notice.": [
         "look",

@@ -31,6 +31,19 @@ def test_the_page_shows_the_logs_and_their_checkpoints(
     assert product.ledger.checkpoint().splitlines()[2] in page.replace("&#43;", "+")
 
 
+def test_4_1_what_is_claimed_and_how_to_check_it_stands_before_logs_and_keys(
+    public: TestClient,
+) -> None:
+    page = public.get("/regulator").text
+    sections = re.findall(r'<h2 id="(\w+)-title"', page)
+    assert sections[0] == "claims"
+    assert sections[-2:] == ["logs", "keys"]
+    claims = page[page.index('class="claims"') : page.index("</ul>")]
+    targets = re.findall(r'href="(?:#([\w-]+)|/verify)"', claims)
+    assert len(targets) == 4
+    assert all(f'id="{each}"' in page for each in targets if each)
+
+
 def test_the_tile_directory_can_be_downloaded(public: TestClient, product: Product) -> None:
     assert public.get("/log/consent/checkpoint").text == product.ledger.checkpoint()
     folder = product.home / "log" / "consent"

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any
 
 from gate.contracts.odcs import Text
@@ -87,6 +87,11 @@ class Flow:
     edges: tuple[Edge, ...]
     uses: tuple[Use, ...]  # those of the picked item, or all
     picked: Text | None
+
+    @property
+    def routes(self) -> list[tuple[Use, ...]]:
+        """The same uses item by item, for screens too narrow for the drawing."""
+        return [(*each,) for _, each in groupby(self.uses, key=lambda use: use.item)]
 
 
 def count(entries: Iterable[Mapping[str, Any]]) -> CountedReads:

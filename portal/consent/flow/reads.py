@@ -79,7 +79,7 @@ def page(
 ) -> ReadsPage:
     """Page `number`, from 1. `entries`: from the page's first entry on, newest first."""
     newest = [*islice(entries, PAGE_SIZE + 1)]
-    rows = tuple(_row(index, entry, source, scenes) for index, entry in newest[:PAGE_SIZE])
+    rows = tuple(row(index, entry, source, scenes) for index, entry in newest[:PAGE_SIZE])
     return ReadsPage(rows, number, len(newest) > PAGE_SIZE)
 
 
@@ -121,7 +121,7 @@ def _title(source: SourceContract, name: str) -> Text:
     return item.title if item else as_is(name)
 
 
-def _row(
+def row(
     index: int, entry: Mapping[str, Any], source: SourceContract, scenes: Mapping[str, Scene]
 ) -> ReadRow:
     views: Mapping[str, str] = entry["views"]
