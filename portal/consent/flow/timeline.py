@@ -5,6 +5,7 @@ customer are few and come as a sequence. `Taken` says how many of both the earli
 a page costs what it shows, however long the logs are.
 """
 
+import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -87,16 +88,7 @@ def merged(
     others: Iterable[TimelineEvent], found: Iterable[TimelineEvent]
 ) -> Iterator[TimelineEvent]:
     """Both by time, newest first; of the same second the reads last. Takes one read ahead."""
-    waiting, stream = iter(others), iter(found)
-    other, read = next(waiting, None), next(stream, None)
-    while other is not None or read is not None:
-        if read is None or (other is not None and other.at >= read.at):
-            assert other is not None  # noqa: S101 - or the loop had ended
-            yield other
-            other = next(waiting, None)
-        else:
-            yield read
-            read = next(stream, None)
+    return heapq.merge(others, found, key=lambda each: each.at, reverse=True)
 
 
 def decisions(
