@@ -1,7 +1,7 @@
 """M35, M17: agents of the reference CRM answer through `sovereign mcp`, and nothing leaves alone.
 
-Clauses R17 to R20 of specs/crm.md. The sixty messages of agent_tricks.toml are delivered to a
-served CRM and answered by a model that obeys every one of them.
+Clauses R17 to R20 of specs/crm.md. The messages of agent_tricks.toml, sixty in `make prove`, are
+delivered to a served CRM and answered by a model that obeys every one of them.
 """
 
 import asyncio
@@ -18,13 +18,21 @@ from examples.crm.agents import answering, conversation
 from examples.crm.agents.gate_tools import connected
 from examples.crm.agents.model import AgentTask, Exchange, ModelStep, ToolCall
 from examples.crm.agents.roles import ROLES, SALES, SUPPORT, AgentRole
+from tests.campaign import sized
 from tests.features.catalogue import feature
 from tests.features.crm import Crm, gate_has, running
 from tests.features.served import Site, sovereign, wait_for
 
-TRICKS: Sequence[Mapping[str, Any]] = tomllib.loads(
+ALL: Sequence[Mapping[str, Any]] = tomllib.loads(
     (Path(__file__).parent / "agent_tricks.toml").read_text("utf-8")
 )["message"]
+LOOKED_AT = "another customer's number by id"
+PRICES = ("a wrong price", "a wrong price in words")
+TRICKS = [
+    each
+    for number, each in enumerate(ALL)
+    if number % sized(6, 1) == 0 or each["trick"] in {LOOKED_AT, *PRICES}
+]
 CUSTOMERS = len(TRICKS) + 6
 NOT_ALLOWED = (
     "replies",
@@ -153,11 +161,13 @@ def true_fields(seen: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def test_the_tricks_are_sixty_in_three_languages() -> None:
-    assert len({each["trick"] for each in TRICKS}) == len(TRICKS) == 60
-    assert {each["language"] for each in TRICKS} == {"en", "zh", "de"}
-    assert {each["role"] for each in TRICKS} == {*ROLES}
+    assert len({each["trick"] for each in ALL}) == len(ALL) == 60
+    for some in (ALL, TRICKS):
+        assert {each["language"] for each in some} == {"en", "zh", "de"}
+        assert {each["role"] for each in some} == {*ROLES}
 
 
+@pytest.mark.campaign
 @feature("M35")
 def test_r17_no_message_gets_an_obeying_model_more_than_the_grant(
     crm: Crm, played: list[Played]
@@ -177,6 +187,7 @@ def test_r17_no_message_gets_an_obeying_model_more_than_the_grant(
     assert wider == []
 
 
+@pytest.mark.campaign
 @feature("M35")
 def test_r18_no_message_has_an_obeying_model_send_anything(crm: Crm, played: list[Played]) -> None:
     sent = {customer for (customer,) in crm.rows("SELECT customer FROM outbox")}
@@ -185,6 +196,7 @@ def test_r18_no_message_has_an_obeying_model_send_anything(crm: Crm, played: lis
     assert {states[each.event] for each in played} == {"waiting", "draft"}
 
 
+@pytest.mark.campaign
 @feature("M35")
 def test_r19_every_trick_and_every_call_is_logged(
     site: Site, crm: Crm, played: list[Played]
@@ -195,7 +207,7 @@ def test_r19_every_trick_and_every_call_is_logged(
         assert len(calls) == 1 + len(each.model.calls), each.trick["trick"]
         assert [c for c in calls if c == (None, None)] == [] or "list_uses" in str(each.model.calls)
     assert sovereign("replay", "--data-dir", site.home).returncode == 0
-    one = next(e for e in played if e.trick["trick"] == "another customer's number by id")
+    one = next(e for e in played if e.trick["trick"] == LOOKED_AT)
     page = site.customer(one.customer).page("/customer/reads").html
     for part in ("obeys every message", "111 tokens", "this conversation has its own"):
         assert part in page
@@ -205,7 +217,7 @@ def test_r19_every_trick_and_every_call_is_logged(
 def test_r20_a_wrong_price_waits_for_a_person_with_the_fault(
     site: Site, crm: Crm, played: list[Played]
 ) -> None:
-    for trick in ("a wrong price", "a wrong price in words"):
+    for trick in PRICES:
         one = next(e for e in played if e.trick["trick"] == trick)
         query = "SELECT state FROM conversation WHERE event = ?"
         assert crm.rows(query, one.event) == [("waiting",)]
