@@ -5,6 +5,7 @@ It starts no thread: a fork would leave it behind.
 
 import gc
 import pkgutil
+import signal
 from functools import cache
 from importlib import import_module
 from typing import cast
@@ -87,3 +88,6 @@ def _load_pages() -> None:
 _load()
 gc.collect()
 gc.freeze()  # a collection in a forked process leaves out what is loaded here
+# A tracer in a forked process saves what it saw when the process is terminated, and then calls the
+# handler that was there before: not the one of the tracer in this process.
+signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -18,22 +18,9 @@ from tempfile import TemporaryDirectory
 
 from tests.forked.command import command
 
-TRACED = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")  # coverage traces who has them
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["tests.forked.preloaded"])
-
-
-def _begin() -> None:
-    """Start the server of forks: without a tracer, which would double the time of every fork.
-
-    Before the product starts one of its own with other modules: replay.
-    """
-    traced = {name: os.environ.pop(name) for name in TRACED if name in os.environ}
-    forkserver.ensure_running()
-    os.environ.update(traced)
-
-
-_begin()
+forkserver.ensure_running()  # before the product starts one of its own with other modules: replay
 
 
 class Forked:
@@ -42,8 +29,7 @@ class Forked:
     def __init__(
         self, words: Iterable[str], cwd: Path, env: Mapping[str, str], stdout: Path, stderr: Path
     ) -> None:
-        kept = {name: value for name, value in env.items() if name not in TRACED}
-        arguments = ([*words], cwd, kept, stdout, stderr)
+        arguments = ([*words], cwd, dict(env), stdout, stderr)
         self._process: BaseProcess = _FORKS.Process(target=command, args=arguments)
         self._process.start()
 
