@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 
 from ledger.keys import log_keys
-from ledger.tlog import checkpoint, cosignature, signed_note
+from ledger.tlog import checkpoint, cosignature, signed_note, tiles
 from ledger.tlog.signed_note import Note
 from ledger.tlog.writer import Log
 from ledger.vault import commitments
@@ -208,11 +208,21 @@ def flip(path: Path, at: int = 50) -> None:
 
 def bundle(folder: Path) -> Path:
     """The last bundle of a log."""
-    return max(folder.glob("tile/entries/**/*"), key=lambda each: (each.is_file(), str(each)))
+    return _last(folder / "tile" / "entries")
 
 
 def tile(folder: Path) -> Path:
-    return max(folder.glob("tile/0/**/*"), key=lambda each: (each.is_file(), str(each)))
+    return _last(folder / "tile" / "0")
+
+
+def _last(folder: Path) -> Path:
+    """The file of the last tile under `folder`, of a partial one the widest: x001/004.p/168."""
+
+    def place(path: Path) -> tuple[int, int]:
+        name, _, width = path.relative_to(folder).as_posix().partition(".p/")
+        return int("".join(filter(str.isdigit, name))), int(width or tiles.WIDTH)
+
+    return max((each for each in folder.rglob("*") if each.is_file()), key=place)
 
 
 def without(path: Path, *names: str) -> None:
