@@ -111,12 +111,19 @@ def published(log: Path) -> bytes:
 
 
 def copy_published(home: Path, to: Path) -> None:
-    """Copy `home/log` while it is served: again, if a file was replaced in the middle."""
+    """Copy `home/log` while it is served: again, if a file was replaced in the middle.
+
+    The consent log first: what it has anchored is then in the copies of the read logs.
+    """
+    ignored = shutil.ignore_patterns("*.tmp")
 
     def whole() -> bool:
         shutil.rmtree(to, ignore_errors=True)
         try:
-            shutil.copytree(home / "log", to, ignore=shutil.ignore_patterns("*.tmp"))
+            shutil.copytree(home / "log" / "consent", to / "consent", ignore=ignored)
+            for each in (home / "log").iterdir():
+                if each.name != "consent" and each.is_dir():
+                    shutil.copytree(each, to / each.name, ignore=ignored)
         except shutil.Error:
             return False
         return True

@@ -119,6 +119,12 @@ def witnessed(home: Path) -> int:
     return int(json.loads(lines[-1]).split("\n")[1]) if lines else 0
 
 
+def _copied(bank: Sampled) -> bool:
+    """Copy what is published; whether the copied reads are all that the copy anchors."""
+    copy_published(bank.home, bank.copy / "log")
+    return anchored(bank.copy) <= size_of(newest_reads(bank.copy))
+
+
 @pytest.fixture(scope="module")
 def bank(unserved: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sampled]:
     folder = tmp_path_factory.mktemp("sampled")
@@ -138,7 +144,7 @@ def bank(unserved: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         wait_for(lambda: witnessed(home) > size, "newer checkpoint")
         shown = home / "log" / "consent"
         wait_for(lambda: size_of(shown) >= witnessed(home), "publication of what was cosigned")
-        copy_published(home, made.copy / "log")
+        wait_for(lambda: _copied(made), "copy with all that is anchored")
         yield made
     own_witnesses.stop()
 
